@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the module for a while, two at a time with one
+# worker each. Usage: fuzz.sh [TIME] [NAME-PATTERN]; TIME as go test's -fuzztime.
+# Prints one line a target; a finding prints go test's report and fails at the end.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+time=${1:-60s} pattern=${2:-.}
+log=$(mktemp -d)
+trap 'rm -rf "$log"' EXIT
+
+one() {
+  local dir=$1 name=$2 out="$log/${1//\//_}.$2"
+  if go test -run='^$' -fuzz="^$name\$" -fuzztime="$time" -fuzzminimizetime=10s -parallel=1 -timeout=15m "$dir" >"$out" 2>&1; then
+    printf 'fuzz ok    %s %s (%s)\n' "$dir" "$name" "$(grep -o 'execs: [0-9]*' "$out" | tail -n 1)"
+  else
+    printf 'fuzz FAIL  %s %s\n' "$dir" "$name"
+    tail -n 60 "$out"
+    return 1
+  fi
+}
+export -f one
+export log time
+
+targets=$(git ls-files -co --exclude-standard 'internal/*_test.go' 'cmd/*_test.go' |
+  xargs grep -HoE '^func Fuzz[A-Z][A-Za-z0-9_]*' |
+  sed -E 's#^(.*)/[^/]+:func (.*)#./\1 \2#' | grep -E -- "$pattern" | sort -u)
+if [ -z "$targets" ]; then
+  echo "fuzz: no target matches '$pattern'" >&2
+  exit 1
+fi
+echo "fuzz: $(wc -l <<<"$targets") targets, $time each, two at a time"
+if ! xargs -P 2 -L 1 bash -c 'one "$@"' one <<<"$targets"; then
+  echo "fuzz: findings above; the failing input is kept in the package's testdata/fuzz" >&2
+  exit 1
+fi
