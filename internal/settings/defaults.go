@@ -31,7 +31,7 @@ func Default() *Settings {
 			},
 		},
 		Protection: Protection{
-			Default: ProtectionPolicy{Malware: "disinfect", Encrypted: "block", Macros: "block"},
+			Default: DefaultProtection(),
 			On: FailPolicy{
 				EngineError: "block", TimedOut: "block", OverLimit: "block",
 				BadEncoding: "block", BadContent: "block", Partial: "allow",

@@ -166,6 +166,9 @@ func (v *validator) extensions(path string, exts []string) {
 }
 
 func (v *validator) protection(p *Protection) {
+	v.oneOf("protection.default.malware", string(p.Default.Malware), "block", "disinfect", "skip")
+	v.oneOf("protection.default.encrypted", string(p.Default.Encrypted), "block", "skip")
+	v.oneOf("protection.default.macros", string(p.Default.Macros), "block", "skip")
 	for _, f := range []struct{ name, have string }{
 		{"engine_error", p.On.EngineError}, {"timed_out", p.On.TimedOut}, {"over_limit", p.On.OverLimit},
 		{"bad_encoding", p.On.BadEncoding}, {"bad_content", p.On.BadContent}, {"partial", p.On.Partial},
