@@ -57,6 +57,7 @@ type Child struct {
 	done     chan struct{} // closed: supervisor has ended
 	pid      atomic.Int64
 	restarts atomic.Int64
+	forced   atomic.Bool // SIGKILL was needed to end it
 }
 
 // Start runs the program and supervises it until Stop is called or ctx ends. It
@@ -88,18 +89,20 @@ func (c *Child) PID() int { return int(c.pid.Load()) }
 func (c *Child) Restarts() int { return int(c.restarts.Load()) }
 
 // Stop ends the program and its supervision: SIGTERM, and SIGKILL after
-// Config.StopTimeout or once ctx ends. When it returns, the program is gone.
-// Further calls do nothing more.
+// Config.StopTimeout or once ctx ends. When it returns, the program is gone;
+// the error says that it did not end by itself. Further calls do nothing more.
 func (c *Child) Stop(ctx context.Context) error {
 	c.stopOnce.Do(func() { close(c.stop) })
 	select {
 	case <-c.done:
-		return nil
 	case <-ctx.Done():
+		c.killOnce.Do(func() { close(c.kill) })
+		<-c.done
 	}
-	c.killOnce.Do(func() { close(c.kill) })
-	<-c.done
-	return fmt.Errorf("stop %s: killed: %w", c.cfg.Name, ctx.Err())
+	if c.forced.Load() {
+		return fmt.Errorf("stop %s: it did not end when asked to and was killed", c.cfg.Name)
+	}
+	return nil
 }
 
 // supervise owns one OS thread for its whole life and never gives it back. The
@@ -225,6 +228,7 @@ func (c *Child) endOnStop(ctx context.Context, p *process) {
 	case <-c.kill:
 	case <-t.C:
 	}
+	c.forced.Store(true)
 	p.signal(unix.SIGKILL)
 }
 
