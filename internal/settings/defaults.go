@@ -42,7 +42,7 @@ func Default() *Settings {
 			},
 		},
 		Engines: Engines{
-			Clamd: Clamd{Mode: "auto", MaxObject: 2*GB - 1},
+			Clamd: Clamd{Mode: "supervised", MaxObject: 2*GB - 1},
 			Cache: Cache{Entries: 200_000},
 		},
 		Pages: Pages{Language: "en"},

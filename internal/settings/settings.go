@@ -138,8 +138,7 @@ type Engines struct {
 
 // Clamd is the antivirus engine.
 type Clamd struct {
-	// Mode is "auto" (supervised when clamd is installed, else off),
-	// "supervised", "external" or "off".
+	// Mode is "supervised" (Sluice runs clamd), "external" or "off".
 	Mode string `yaml:"mode"`
 	// Socket of an external clamd: "/path" or "host:port".
 	Socket string `yaml:"socket"`

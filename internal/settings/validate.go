@@ -185,7 +185,7 @@ func (v *validator) protection(p *Protection) {
 }
 
 func (v *validator) engines(e *Engines) {
-	v.oneOf("engines.clamd.mode", e.Clamd.Mode, "auto", "supervised", "external", "off")
+	v.oneOf("engines.clamd.mode", e.Clamd.Mode, "supervised", "external", "off")
 	if e.Clamd.Mode == "external" && !filepath.IsAbs(e.Clamd.Socket) && hostPort(e.Clamd.Socket) != nil {
 		v.fail("engines.clamd.socket", "%q: an external clamd needs its socket, /path or host:port", e.Clamd.Socket)
 	}
