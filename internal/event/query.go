@@ -1,0 +1,301 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/internal/tx"
+)
+
+// Op compares a field with a value.
+type Op string
+
+// The operators.
+const (
+	OpIs          Op = "="
+	OpIsNot       Op = "!="
+	OpHas         Op = "~"  // contains, whatever the case of letters
+	OpHasNot      Op = "!~" // does not contain
+	OpPrefix      Op = "^"  // begins with
+	OpAbove       Op = ">"
+	OpBelow       Op = "<"
+	OpAtLeast     Op = ">="
+	OpAtMost      Op = "<="
+	maxValue         = 1024
+	maxFilters       = 32
+	maxFreeQL        = 4096
+	maxLimit         = 100_000
+	plainLimit       = 1000
+	flushBefore      = 2 * time.Second
+	idSlack          = 2 * time.Second
+	idSearchSpan     = 10 * time.Minute
+	idSearchWhole    = 7 * 24 * time.Hour
+)
+
+// Filter is one condition on one field.
+type Filter struct {
+	Field string
+	Op    Op
+	Value string
+}
+
+// Query says which events are wanted.
+type Query struct {
+	Kind     Kind      // empty means KindTraffic
+	From, To time.Time // zero From: 24 hours before To; zero To: now
+	Filters  []Filter  // all must hold
+	// Free is a further filter in LogsQL, for people who may see everything:
+	// it can reach past Filters.
+	Free string
+	// Limit is how many events at most; 0 means 1,000, more than 100,000 is
+	// refused.
+	Limit  int
+	Newest bool // the newest first and preferred, else the oldest
+}
+
+// ErrNoEngine says that the event engine has not been reached yet.
+var ErrNoEngine = errors.New("the event engine does not run yet")
+
+// ErrNotFound says that no event has the id asked for.
+var ErrNotFound = errors.New("no such event")
+
+// Query calls fn for every event wanted, as one JSON object whose values are all
+// strings; the slice is valid during the call only. What was logged before the
+// call is found too, unless the engine is more than two seconds behind.
+// An error of fn ends the query and is returned.
+func (l *Log) Query(ctx context.Context, q Query, fn func(line []byte) error) error {
+	text, err := q.logsQL(time.Now())
+	if err != nil {
+		return err
+	}
+	l.flushFor(ctx)
+	return l.run(ctx, text, fn)
+}
+
+func (l *Log) flushFor(ctx context.Context) {
+	short, cancel := context.WithTimeout(ctx, flushBefore)
+	defer cancel()
+	_ = l.Flush(short) // what is not there yet comes later
+}
+
+func (l *Log) run(ctx context.Context, text string, fn func(line []byte) error) error {
+	at, ok := l.engine.current()
+	if !ok {
+		return ErrNoEngine
+	}
+	return l.client.query(ctx, at, text, fn)
+}
+
+// Get returns the event of one transaction as a JSON object, or ErrNotFound.
+func (l *Log) Get(ctx context.Context, id tx.ID) ([]byte, error) {
+	l.flushFor(ctx)
+	start := id.Time().Add(-idSlack)
+	// Nearly every transaction ends within minutes: the first question is
+	// cheap, the second is for the others.
+	for _, span := range []time.Duration{idSearchSpan, idSearchWhole} {
+		text := timeRange(start, start.Add(span)) + ` id:="` + id.String() + `"` + shape(KindTraffic)
+		var found []byte
+		err := l.run(ctx, text, func(line []byte) error {
+			found = slices.Clone(line)
+			return nil
+		})
+		if err != nil || found != nil {
+			return found, err
+		}
+	}
+	return nil, fmt.Errorf("event %v: %w", id, ErrNotFound)
+}
+
+// logsQL is the query in the engine's language.
+func (q Query) logsQL(now time.Time) (string, error) {
+	limit := q.Limit
+	if limit == 0 {
+		limit = plainLimit
+	}
+	if limit < 0 || limit > maxLimit {
+		return "", fmt.Errorf("limit is %d, want 1 to %d", limit, maxLimit)
+	}
+	where, err := q.where(now)
+	if err != nil {
+		return "", err
+	}
+	order := "_time"
+	if q.Newest {
+		order = "_time desc"
+	}
+	return fmt.Sprintf("%s | sort by (%s) limit %d%s", where, order, limit, shape(q.kind())), nil
+}
+
+func (q Query) kind() Kind {
+	if q.Kind == "" {
+		return KindTraffic
+	}
+	return q.Kind
+}
+
+// where is the condition alone.
+func (q Query) where(now time.Time) (string, error) {
+	to := q.To
+	if to.IsZero() {
+		to = now.Add(time.Minute) // clocks of nodes differ
+	}
+	from := q.From
+	if from.IsZero() {
+		from = to.Add(-24 * time.Hour)
+	}
+	if to.Before(from) {
+		return "", fmt.Errorf("the time range ends (%s) before it begins (%s)", to.Format(time.RFC3339), from.Format(time.RFC3339))
+	}
+	if k := q.kind(); k != KindTraffic && k != KindSystem {
+		return "", fmt.Errorf("kind is %q, want traffic or system", k)
+	}
+	if len(q.Filters) > maxFilters {
+		return "", fmt.Errorf("%d filters, at most %d", len(q.Filters), maxFilters)
+	}
+	b := new(strings.Builder)
+	fmt.Fprintf(b, `%s {kind="%s"}`, timeRange(from, to), q.kind())
+	for _, f := range q.Filters {
+		text, err := f.logsQL(q.kind())
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(" " + text)
+	}
+	if q.Free != "" {
+		if len(q.Free) > maxFreeQL {
+			return "", fmt.Errorf("the LogsQL filter has %d bytes, at most %d", len(q.Free), maxFreeQL)
+		}
+		b.WriteString(" (" + q.Free + "\n)")
+	}
+	return b.String(), nil
+}
+
+func timeRange(from, to time.Time) string {
+	b := append([]byte(nil), "_time:["...)
+	b = appendTime(b, from)
+	b = append(b, ", "...)
+	b = appendTime(b, to)
+	return string(append(b, ']'))
+}
+
+// shape turns the engine's names back into ours.
+func shape(k Kind) string {
+	text := "url"
+	if k == KindSystem {
+		text = "text"
+	}
+	return " | delete _stream, _stream_id | rename _time as time, _msg as " + text
+}
+
+// logsQL is the filter in the engine's language. The value is always quoted:
+// nothing in it can be taken for anything else.
+func (f Filter) logsQL(k Kind) (string, error) {
+	field, err := lookField(k, f.Field)
+	if err != nil {
+		return "", err
+	}
+	if len(f.Value) > maxValue {
+		return "", fmt.Errorf("the value for %s has %d bytes, at most %d", f.Field, len(f.Value), maxValue)
+	}
+	name := strconv.Quote(engineName(f.Field))
+	value := strconv.Quote(strings.ToValidUTF8(f.Value, "\uFFFD"))
+	if field.Unit == UnitList && (f.Op == OpIs || f.Op == OpIsNot) {
+		return negate(f.Op == OpIsNot, name+":json_array_contains_any("+value+")"), nil
+	}
+	switch f.Op {
+	case OpIs, OpIsNot:
+		return negate(f.Op == OpIsNot, name+":="+value), nil
+	case OpHas, OpHasNot:
+		pattern := strconv.Quote("(?i)" + regexp.QuoteMeta(strings.ToValidUTF8(f.Value, "\uFFFD")))
+		return negate(f.Op == OpHasNot, name+":~"+pattern), nil
+	case OpPrefix:
+		return name + ":=" + value + "*", nil
+	case OpAbove, OpBelow, OpAtLeast, OpAtMost:
+		number, err := field.number(f.Value)
+		if err != nil {
+			return "", err
+		}
+		return name + ":" + string(f.Op) + strconv.FormatInt(number, 10), nil
+	}
+	return "", fmt.Errorf("operator %q is not known; there are = != ~ !~ ^ > < >= <=", f.Op)
+}
+
+func negate(not bool, s string) string {
+	if not {
+		return "!" + s
+	}
+	return s
+}
+
+// engineName is the name under which the engine keeps a field.
+func engineName(name string) string {
+	switch name {
+	case "time":
+		return "_time"
+	case "url", "text":
+		return "_msg"
+	}
+	return name
+}
+
+func lookField(k Kind, name string) (Field, error) {
+	var names []string
+	for _, f := range Fields() {
+		if f.Kind != "" && f.Kind != k {
+			continue
+		}
+		prefix, open := strings.CutSuffix(f.Name, "*")
+		if f.Name == name || open && len(name) > len(prefix) && len(name) < 100 && strings.HasPrefix(name, prefix) {
+			return f, nil
+		}
+		names = append(names, f.Name)
+	}
+	return Field{}, fmt.Errorf("%s events have no field %q; they have: %s", k, name, strings.Join(names, ", "))
+}
+
+// number reads a value to compare with, in the unit of the field.
+func (f Field) number(s string) (int64, error) {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && f.Unit != UnitText && f.Unit != UnitList {
+		return n, nil
+	}
+	switch f.Unit {
+	case UnitMicros:
+		if d, err := time.ParseDuration(s); err == nil {
+			return d.Microseconds(), nil
+		}
+		return 0, fmt.Errorf("%s: %q is not a time; write 500ms or 2s, or microseconds as a number", f.Name, s)
+	case UnitBytes:
+		if n, ok := parseBytes(s); ok {
+			return n, nil
+		}
+		return 0, fmt.Errorf("%s: %q is not a size; write 10MiB, 500KB or bytes as a number", f.Name, s)
+	case UnitNumber:
+		return 0, fmt.Errorf("%s: %q is not a number", f.Name, s)
+	}
+	return 0, fmt.Errorf("%s is text: > and < do not apply", f.Name)
+}
+
+func parseBytes(s string) (int64, bool) {
+	units := []struct {
+		suffix string
+		factor int64
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}}
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(s, u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil || n < 0 || n > (1<<62)/u.factor {
+			return 0, false
+		}
+		return n * u.factor, true
+	}
+	return 0, false
+}
