@@ -20,6 +20,7 @@ type Node struct {
 	Dir    string // its --data
 	ICAP   int
 	Admin  int
+	Insert string // more lines for the icap part of the node section, indented by four
 	binary string
 	lab    *Lab
 	client *http.Client
@@ -46,7 +47,12 @@ func (l *Lab) StartNode(ctx context.Context, name, settings string) (*Node, erro
 	if err := freePorts(&n.ICAP, &n.Admin); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(n.Dir, 0o755); err != nil {
+	signatures := filepath.Join(n.Dir, "signatures")
+	if err := os.MkdirAll(signatures, 0o755); err != nil {
+		return nil, err
+	}
+	marker := fmt.Sprintf("Lab.Marker:0:*:%x\n", Marker)
+	if err := os.WriteFile(filepath.Join(signatures, "lab.ndb"), []byte(marker), 0o644); err != nil {
 		return nil, err
 	}
 	if err := n.write(settings); err != nil {
@@ -78,9 +84,9 @@ func (n *Node) Text(settings string) string {
   name: %s
   icap:
     listen: ["127.0.0.1:%d", "unix:%s"]
-  admin:
+%s  admin:
     listen: 127.0.0.1:%d
-%s`, n.Name, n.ICAP, n.Socket(), n.Admin, settings)
+%s`, n.Name, n.ICAP, n.Socket(), n.Insert, n.Admin, settings)
 }
 
 // write replaces the settings file in one step.

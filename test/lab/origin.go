@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"compress/gzip"
 	"compress/zlib"
 	"context"
@@ -27,6 +28,7 @@ type Sample struct {
 	Body   []byte
 	Type   string
 	Header map[string]string
+	Gap    time.Duration // between tenths of the body
 }
 
 // Origin is a web server for answers that nginx would not give. It listens on
@@ -48,6 +50,7 @@ func startOrigin(certFile, keyFile string) (*Origin, error) {
 	mux.HandleFunc("/echo", o.echo)
 	mux.HandleFunc("/echo/{name...}", o.echo)
 	mux.HandleFunc("/slow/{n}", o.slow)
+	mux.HandleFunc("/load/{kind}/{n}", o.load)
 	mux.HandleFunc("/status/{code}", o.status)
 	mux.HandleFunc("/sample/{name...}", o.sample)
 	count := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -213,20 +216,57 @@ func (o *Origin) slow(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
-	src := Content(n)
+	drip(r.Context(), w, Content(n), n, gap)
+}
+
+// drip sends n bytes in ten parts, gap apart; at once when gap is 0.
+func drip(ctx context.Context, w http.ResponseWriter, src io.Reader, n int64, gap time.Duration) {
 	for left := n; left > 0; {
 		part := min(left, n/10+1)
+		if gap == 0 {
+			part = left
+		}
 		if _, err := io.CopyN(w, src, part); err != nil {
 			return
 		}
 		left -= part
 		_ = http.NewResponseController(w).Flush()
+		if gap == 0 {
+			continue
+		}
 		select {
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		case <-time.After(gap):
 		}
 	}
+}
+
+// Marker is malware in the eyes of nodes that StartNode started: it stands in a
+// signature of their own.
+const Marker = "LAB-" + "MALWARE-" + "MARKER-7f3a"
+
+// Load is the origin's /load/KIND/N: 8 KiB that are different for each N. Kind
+// "bad" has the Marker in the middle.
+func Load(kind string, n int) []byte {
+	var seed [32]byte
+	copy(seed[:], kind+strconv.Itoa(n))
+	b := make([]byte, 8<<10)
+	_, _ = rand.NewChaCha8(seed).Read(b)
+	if kind == "bad" {
+		copy(b[4000:], Marker)
+	}
+	return b
+}
+
+func (o *Origin) load(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.Atoi(r.PathValue("n"))
+	if err != nil {
+		http.Error(w, "bad number", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = w.Write(Load(r.PathValue("kind"), n))
 }
 
 func (o *Origin) status(w http.ResponseWriter, r *http.Request) {
@@ -252,5 +292,5 @@ func (o *Origin) sample(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(k, v)
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(s.Body)))
-	_, _ = w.Write(s.Body)
+	drip(r.Context(), w, bytes.NewReader(s.Body), int64(len(s.Body)), s.Gap)
 }

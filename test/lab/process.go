@@ -126,6 +126,23 @@ func Child(parent int, comm string) int {
 	return 0
 }
 
+// Mentioning lists the processes that have text in their command line, as
+// "pid: command line".
+func Mentioning(text string) []string {
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err == nil && bytes.Contains(b, []byte(text)) {
+			found = append(found, filepath.Base(filepath.Dir(f))+": "+string(bytes.ReplaceAll(b, []byte{0}, []byte{' '})))
+		}
+	}
+	return found
+}
+
 // Resident is a process's resident memory in bytes, and the most it ever was.
 func Resident(pid int) (now, peak int64, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
