@@ -103,7 +103,8 @@ func (b *Body) toDisk() error {
 	}
 	b.file = f
 	if err := b.writeFile(b.mem); err != nil {
-		return err
+		b.file = nil // what came so far stays readable in memory
+		return errors.Join(err, f.Close())
 	}
 	b.releaseMemory()
 	return nil
