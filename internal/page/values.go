@@ -2,7 +2,6 @@ package page
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"sluice/internal/tx"
@@ -25,7 +24,6 @@ type Values struct {
 	Rule       string
 	RuleText   string // the rule's own text
 	Threat     string
-	Cured      []string
 	Reason     tx.Reason
 	Detail     string
 	ID         tx.ID
@@ -35,7 +33,8 @@ type Values struct {
 type value func(v *Values, l *language) string
 
 // macros keeps the reference's names; REASON, ID, RULE_TEXT and CONTACT are ours.
-// CATEGORY stays empty while no category feed is in use.
+// CATEGORY stays empty while no category feed is in use, and CURED_LIST shows a
+// dash: what was cured passes without a page.
 var macros = map[string]value{
 	"DATE":            func(v *Values, _ *language) string { return v.Now.Format("2006-01-02 15:04:05 -07:00") },
 	"APPLICATION":     func(*Values, *language) string { return "Sluice" },
@@ -45,7 +44,7 @@ var macros = map[string]value{
 	"METHOD":          func(v *Values, _ *language) string { return v.Method },
 	"RULE_NAME":       func(v *Values, l *language) string { return orDash(v.Rule) },
 	"THREAT":          func(v *Values, l *language) string { return orDash(v.Threat) },
-	"CURED_LIST":      func(v *Values, l *language) string { return orDash(strings.Join(v.Cured, ", ")) },
+	"CURED_LIST":      func(*Values, *language) string { return "-" },
 	"SCAN_RESULT":     func(v *Values, _ *language) string { return v.Reason.String() },
 	"CATEGORY":        func(*Values, *language) string { return "" },
 	"PROCESSING_TIME": func(v *Values, _ *language) string { return strconv.FormatInt(v.Processing.Milliseconds(), 10) + " ms" },

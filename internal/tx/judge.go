@@ -35,8 +35,9 @@ type Body interface {
 	Prefix() (b []byte, whole bool)
 	// All takes in the whole body, in bounded memory, and returns it. It
 	// fails with ErrTooLarge once more than limit bytes have arrived (limit
-	// is above 0), with the context's error when its time is up, and with
-	// another error when the sender stopped or broke the protocol.
+	// is above 0), with ErrNoRoom when it cannot be kept, with the context's
+	// error when its time is up, and with another error when the sender
+	// stopped or broke the protocol.
 	// The content is valid until the entrance has delivered the message.
 	All(ctx context.Context, limit int64) (Content, error)
 }
@@ -58,6 +59,10 @@ type Content interface {
 	// one. The caller must neither write, seek nor close it.
 	File() (f *os.File, ok bool)
 }
+
+// ErrNoRoom says that the entrance could not keep a body: the disk failed, or
+// its bounds are reached. The message can still be passed on.
+var ErrNoRoom = errors.New("no room to keep the body")
 
 // Delivery tells a judge how the transaction ended at the wire.
 type Delivery struct {

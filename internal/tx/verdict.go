@@ -35,13 +35,14 @@ const (
 	BadEncoding                 // content coding unknown, or the content does not follow it
 	BadContent                  // an archive or document is damaged and cannot be looked into
 	Partial                     // only a range of the object passed by
+	BadURL                      // the URL has no single meaning that rules could be judged on
 	InternalError               // Sluice itself failed while judging
 	Cured                       // threats were taken out of the object, the rest passed
 )
 
 var reasonNames = [...]string{
 	"none", "rule", "malware", "encrypted", "macro", "engine-error", "timed-out", "over-limit",
-	"bad-encoding", "bad-content", "partial", "internal-error", "cured",
+	"bad-encoding", "bad-content", "partial", "bad-url", "internal-error", "cured",
 }
 
 // String is the reason's name in events, pages and settings.

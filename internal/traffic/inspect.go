@@ -1,0 +1,175 @@
+package traffic
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"time"
+
+	"sluice/internal/content"
+	"sluice/internal/scan"
+	"sluice/internal/tx"
+)
+
+// inspect finds out what is in the body and weighs every object. A body that was
+// seen before, with the same meaning and engines, is only weighed again.
+func (j *judge) inspect(ctx context.Context, body tx.Content) {
+	start := time.Now()
+	defer func() { j.inspecting += time.Since(start) }()
+	key := j.reportKey(body)
+	if r, ok := j.engine.known(key); ok {
+		j.weighReport(r)
+		return
+	}
+	m := j.message(body)
+	ctx, cancel := context.WithTimeout(ctx, j.snap.TimeLimit)
+	defer cancel()
+	if !content.Simple(m) {
+		if err := j.engine.enter(ctx); err != nil {
+			j.fail(failure{tx.TimedOut, "waited for other bodies to be taken apart for the whole time limit"})
+			return
+		}
+		defer j.engine.leave()
+	}
+	r := &report{}
+	err := j.snap.Walker.Walk(ctx, m, func(o *content.Object) error {
+		return j.visit(ctx, r, o)
+	})
+	r.took = time.Since(start)
+	j.report = r
+	for _, f := range ofWalk(err) {
+		j.fail(f)
+	}
+	if err == nil && r.cacheable() && j.snap.Chain.Key() == j.chainKey {
+		j.engine.keep(key, r)
+	}
+}
+
+// message says what the transaction knows about the body's meaning.
+func (j *judge) message(body tx.Content) content.Message {
+	h := j.t.Header()
+	m := content.Message{
+		ContentType:        string(h.Get("Content-Type")),
+		ContentDisposition: string(h.Get("Content-Disposition")),
+		FileName:           string(fileName(j.t.Request.URL)),
+		Body:               body,
+		Partial:            j.partial(),
+	}
+	for v := range h.Values("Content-Encoding") {
+		m.ContentEncoding = append(m.ContentEncoding, string(v))
+	}
+	return m
+}
+
+// partial tells whether the message carries only a range of an object (RFC 9110
+// section 15.3.7; for a request, section 14.5).
+func (j *judge) partial() bool {
+	if j.t.Direction == tx.DirResponse {
+		return j.t.Response.Status == 206
+	}
+	return j.t.Request.Header.Has("Content-Range")
+}
+
+// fileName is the last segment of a URL's path.
+func fileName(url []byte) []byte {
+	if i := bytes.IndexAny(url, "?#"); i >= 0 {
+		url = url[:i]
+	}
+	if i := bytes.Index(url, []byte("://")); i >= 0 {
+		url = url[i+3:]
+		if !bytes.Contains(url, []byte("/")) {
+			return nil
+		}
+	}
+	return url[bytes.LastIndexByte(url, '/')+1:]
+}
+
+// reportKey names everything that a report depends on: the bytes, their declared
+// meaning, the engines' state, and the revision with its limits.
+func (j *judge) reportKey(body tx.Content) scan.Key {
+	j.chainKey = j.snap.Chain.Key()
+	var h maphash.Hash
+	h.SetSeed(j.engine.seed)
+	var n [8]byte
+	binary.LittleEndian.PutUint64(n[:], j.chainKey)
+	h.Write(n[:])
+	h.WriteString(j.snap.Revision)
+	h.Write(fileName(j.t.Request.URL))
+	for _, f := range j.t.Header() {
+		if tx.EqualFold(f.Name, "Content-Type") || tx.EqualFold(f.Name, "Content-Disposition") || tx.EqualFold(f.Name, "Content-Encoding") {
+			h.WriteByte(0)
+			h.Write(f.Name)
+			h.WriteByte(0)
+			h.Write(f.Value)
+		}
+	}
+	if j.partial() {
+		h.WriteByte(1)
+	}
+	return scan.Key{Sum: body.SHA256(), Version: h.Sum64()}
+}
+
+// visit scans one object and weighs what was found. It never stops the walk: a
+// damaged or harmless member must not hide what comes after it.
+func (j *judge) visit(ctx context.Context, r *report, c *content.Object) error {
+	o := object{
+		path: c.Path, name: c.Name, typ: c.Type, depth: c.Depth, size: c.Data.Size(), sha256: c.Data.SHA256(),
+		flagged: c.Encrypted, macros: c.Macros,
+	}
+	if c.Depth > 0 {
+		o.mime = c.DeclaredMIME
+	}
+	so := scan.Object{Name: c.Path, Data: c.Data}
+	results := j.snap.Chain.Scan(ctx, &so)
+	worst := scan.Worst(results)
+	o.status, o.engine, o.threat, o.detail, o.took = worst.Status, worst.Engine, worst.Threat, worst.Detail, worst.Took
+	for i := range results {
+		if reason, bad := ofStatus(results[i].Status); bad {
+			o.failures = append(o.failures, failure{reason, fmt.Sprintf("%s: %s: %s", results[i].Engine, c.Path, results[i].Detail)})
+		}
+	}
+	if j.snap.Policy.Needs().MD5 {
+		sum, err := so.MD5(ctx)
+		if err != nil && !errors.Is(err, ctx.Err()) {
+			o.failures = append(o.failures, failure{tx.InternalError, err.Error()})
+		}
+		o.md5 = sum
+	}
+	j.scanning += worst.Took
+	r.visited++
+	if len(r.objects) < maxKept {
+		r.objects = append(r.objects, o)
+	}
+	j.weigh(&o)
+	return ctx.Err()
+}
+
+// known returns what is remembered about a body.
+func (e *Engine) known(k scan.Key) (*report, bool) {
+	if e.reports == nil {
+		return nil, false
+	}
+	return e.reports.Get(k)
+}
+
+func (e *Engine) keep(k scan.Key, r *report) {
+	if e.reports != nil {
+		e.reports.Put(k, r)
+	}
+}
+
+// enter waits for a turn to take a body apart: decoders have large windows, and
+// more of them than processors only cost memory.
+func (e *Engine) enter(ctx context.Context) error {
+	select {
+	case e.walks <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *Engine) leave() { <-e.walks }
