@@ -46,13 +46,22 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("the event engine answers %d: %s", e.status, e.text)
 }
 
+// request is one question to the engine.
+type request struct {
+	path, kind, coding string
+	body               []byte
+}
+
 // do sends a request and returns the answer's body, which the caller closes.
-func (c *client) do(ctx context.Context, at endpoint, path, contentType string, body []byte) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.base+path, bytes.NewReader(body))
+func (c *client) do(ctx context.Context, at endpoint, r request) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.base+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, fmt.Errorf("ask event engine: %w", err)
 	}
-	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Content-Type", r.kind)
+	if r.coding != "" {
+		req.Header.Set("Content-Encoding", r.coding)
+	}
 	if at.user != nil {
 		password, _ := at.user.Password()
 		req.SetBasicAuth(at.user.Username(), password)
@@ -68,9 +77,13 @@ func (c *client) do(ctx context.Context, at endpoint, path, contentType string, 
 	return resp.Body, nil
 }
 
-// insert gives lines to the engine.
-func (c *client) insert(ctx context.Context, at endpoint, lines []byte) error {
-	body, err := c.do(ctx, at, insertPath, "application/stream+json", lines)
+// insert gives lines to the engine, as they are or packed in a Snappy block.
+func (c *client) insert(ctx context.Context, at endpoint, lines []byte, packed bool) error {
+	coding := ""
+	if packed {
+		coding = "snappy"
+	}
+	body, err := c.do(ctx, at, request{path: insertPath, kind: "application/stream+json", coding: coding, body: lines})
 	if err != nil {
 		return err
 	}
@@ -79,7 +92,7 @@ func (c *client) insert(ctx context.Context, at endpoint, lines []byte) error {
 
 // show makes what the engine took visible for queries at once.
 func (c *client) show(ctx context.Context, at endpoint) error {
-	body, err := c.do(ctx, at, "/internal/force_flush", "", nil)
+	body, err := c.do(ctx, at, request{path: "/internal/force_flush"})
 	if err != nil {
 		return err
 	}
@@ -90,7 +103,7 @@ func (c *client) show(ctx context.Context, at endpoint) error {
 // during the call only.
 func (c *client) query(ctx context.Context, at endpoint, logsQL string, fn func(line []byte) error) error {
 	form := url.Values{"query": {logsQL}}.Encode()
-	body, err := c.do(ctx, at, "/select/logsql/query", "application/x-www-form-urlencoded", []byte(form))
+	body, err := c.do(ctx, at, request{path: "/select/logsql/query", kind: "application/x-www-form-urlencoded", body: []byte(form)})
 	if err != nil {
 		return err
 	}
@@ -142,7 +155,7 @@ func (c *client) present(ctx context.Context, at endpoint, from, to int64, ids [
 // volatile tells how many lines the engine holds only in memory, and when it
 // was started (Unix seconds).
 func (c *client) volatile(ctx context.Context, at endpoint) (rows int64, start uint64, err error) {
-	body, err := c.do(ctx, at, "/metrics", "", nil)
+	body, err := c.do(ctx, at, request{path: "/metrics"})
 	if err != nil {
 		return 0, 0, err
 	}

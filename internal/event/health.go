@@ -6,7 +6,8 @@ type Health struct {
 	EnginePID      int    // 0 for an external one
 	EngineRestarts int    // since Open
 	QueuedLines    uint64 // not yet taken by the engine, as far as known
-	QueuedBytes    int64
+	QueuedBytes    int64  // of these, packed
+	MemoryBytes    int64  // of these, in memory
 	DiskBytes      int64  // of the queue, with what waits to be settled
 	Recorded       uint64 // events accepted since Open
 	Dropped        uint64 // events dropped since Open because the queue was full
@@ -23,11 +24,7 @@ func (l *Log) Health() Health {
 	s.mu.Lock()
 	for _, c := range s.pending {
 		h.QueuedLines += uint64(c.lines)
-		if c.buf != nil {
-			h.QueuedBytes += int64(len(c.buf))
-		} else {
-			h.QueuedBytes += c.size
-		}
+		h.QueuedBytes += c.size
 	}
 	if err == nil {
 		err = s.lastErr
@@ -37,10 +34,11 @@ func (l *Log) Health() Health {
 	}
 	h.LostBytes = s.lost
 	s.mu.Unlock()
+	h.MemoryBytes = s.held.Load()
 	in := l.in
 	in.mu.Lock()
 	h.Recorded = in.total
-	h.Dropped = in.dropped.lines + l.lost.Load()
+	h.Dropped = in.lost
 	if in.cur != nil {
 		h.QueuedLines += uint64(in.cur.lines)
 		h.QueuedBytes += int64(len(in.cur.buf))

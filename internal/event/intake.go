@@ -5,37 +5,22 @@ import (
 	"time"
 )
 
-// chunkSize is what lines are gathered to before they go to disk and to the
-// engine, in bytes.
+// chunkSize is what lines are gathered to before they are packed, stored and
+// shipped, in bytes.
 const chunkSize = 256 << 10
 
 // maxAge is how long a line waits for others to fill its chunk.
 const maxAge = 200 * time.Millisecond
 
-// chunk is a run of lines on its way to the engine. It belongs to one stage at
-// a time: intake, store, then the shipper.
-type chunk struct {
-	seq      uint64 // position in the order of the log; 0 when left over by a former run
-	buf      []byte // room for a frame header, then the lines; nil when they are only on disk
+// batch is a run of lines that is being gathered.
+type batch struct {
+	seq      uint64 // position in the order of the log, from 1
+	buf      []byte // the lines
 	lines    int
 	from, to int64 // earliest and latest event, Unix nanoseconds
-
-	seg  *segment // nil when not on disk
-	off  int64    // of the frame in seg
-	size int64    // of the frame
-
-	// suspect tells that some of its lines may have reached the engine, so it
-	// must be asked before they are sent.
-	suspect    bool
-	generation uint64    // of the engine that took it
-	taken      time.Time // when the engine took it
-	takenRows  int64     // lines that the engine had taken in all by then
 }
 
-// text is the lines.
-func (c *chunk) text() []byte { return c.buf[frameLen:] }
-
-func (c *chunk) add(line []byte, at int64) {
+func (c *batch) add(line []byte, at int64) {
 	if c.lines == 0 {
 		c.from, c.to = at, at
 	}
@@ -44,28 +29,37 @@ func (c *chunk) add(line []byte, at int64) {
 	c.lines++
 }
 
-// intake gathers lines into chunks under a short lock. Its memory is bounded:
-// it has so many buffers, and drops lines while all of them are in use.
-type intake struct {
-	some chan struct{} // the first line of a chunk came in
-	full chan struct{} // a chunk waits to be stored
-
-	mu      sync.Mutex
-	closed  bool
-	cur     *chunk
-	ready   []*chunk
-	seq     uint64
-	free    [][]byte
-	made    int // buffers in use or free
-	limit   int // bound of made
-	dropped loss
-	total   uint64
-}
-
 // loss is what had to be dropped.
 type loss struct {
 	lines    uint64
 	from, to int64 // Unix nanoseconds
+}
+
+func (d *loss) add(lines uint64, from, to int64) {
+	if d.lines == 0 {
+		d.from, d.to = from, to
+	}
+	d.lines += lines
+	d.from, d.to = min(d.from, from), max(d.to, to)
+}
+
+// intake gathers lines into batches under a short lock. Its memory is bounded:
+// it has so many buffers, and drops lines while all of them are in use.
+type intake struct {
+	some chan struct{} // the first line of a batch came in
+	full chan struct{} // a batch waits to be stored
+
+	mu      sync.Mutex
+	closed  bool
+	cur     *batch
+	ready   []*batch
+	seq     uint64
+	free    []*batch
+	made    int // batches in use or free
+	limit   int // bound of made
+	dropped loss
+	lost    uint64 // lines dropped in all
+	total   uint64 // lines accepted
 }
 
 func newIntake(memory int64) *intake {
@@ -80,12 +74,13 @@ func newIntake(memory int64) *intake {
 func (in *intake) add(line []byte, at int64) {
 	in.mu.Lock()
 	full := false
-	if in.cur != nil && len(in.cur.buf)+len(line) > frameLen+chunkSize {
+	if in.cur != nil && len(in.cur.buf)+len(line) > chunkSize {
 		in.rotateLocked()
 		full = true
 	}
 	if in.cur == nil && !in.openLocked() {
-		in.dropLocked(1, at, at)
+		in.dropped.add(1, at, at)
+		in.lost++
 		in.mu.Unlock()
 		return
 	}
@@ -101,26 +96,23 @@ func (in *intake) add(line []byte, at int64) {
 	}
 }
 
-// openLocked starts a chunk if a buffer is to be had.
+// openLocked starts a batch if a buffer is to be had.
 func (in *intake) openLocked() bool {
 	if in.closed {
 		return false
 	}
-	c := &chunk{}
-	switch {
-	case len(in.free) > 0:
-		c.buf = in.free[len(in.free)-1]
-		in.free = in.free[:len(in.free)-1]
+	switch n := len(in.free); {
+	case n > 0:
+		in.cur = in.free[n-1]
+		in.free = in.free[:n-1]
 	case in.made < in.limit:
-		c.buf = make([]byte, 0, frameLen+chunkSize)
+		in.cur = &batch{buf: make([]byte, 0, chunkSize)}
 		in.made++
 	default:
 		return false
 	}
-	c.buf = c.buf[:frameLen]
 	in.seq++
-	c.seq = in.seq
-	in.cur = c
+	*in.cur = batch{seq: in.seq, buf: in.cur.buf[:0]}
 	return true
 }
 
@@ -131,17 +123,8 @@ func (in *intake) rotateLocked() {
 	}
 }
 
-func (in *intake) dropLocked(lines uint64, from, to int64) {
-	d := &in.dropped
-	if d.lines == 0 {
-		d.from, d.to = from, to
-	}
-	d.lines += lines
-	d.from, d.to = min(d.from, from), max(d.to, to)
-}
-
-// take hands over all chunks, the one being filled too, in order.
-func (in *intake) take(into []*chunk) []*chunk {
+// take hands over all batches, the one being filled too, in order.
+func (in *intake) take(into []*batch) []*batch {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.rotateLocked()
@@ -151,7 +134,7 @@ func (in *intake) take(into []*chunk) []*chunk {
 	return into
 }
 
-// last is the number of the youngest chunk that has lines.
+// last is the number of the youngest batch that has lines.
 func (in *intake) last() uint64 {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -161,36 +144,40 @@ func (in *intake) last() uint64 {
 // close makes every later line a dropped one.
 func (in *intake) close() {
 	in.mu.Lock()
+	defer in.mu.Unlock()
 	in.closed = true
 	in.rotateLocked()
-	in.mu.Unlock()
-	notify(in.full)
 }
 
-// recycle takes a buffer back. A few are kept; the rest is left to the garbage
+// recycle takes a batch back. A few are kept; the rest is left to the garbage
 // collector so that a burst does not hold its memory for ever.
-func (in *intake) recycle(buf []byte) {
+func (in *intake) recycle(b *batch) {
 	const keep = 8
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if len(in.free) < keep && cap(buf) == frameLen+chunkSize {
-		in.free = append(in.free, buf)
+	if len(in.free) < keep {
+		in.free = append(in.free, b)
 		return
 	}
 	in.made--
 }
 
-// used is the share of buffers in use, 0 to 1.
-func (in *intake) used() float64 {
+// lose counts lines that were accepted and had to be dropped later.
+func (in *intake) lose(lines uint64, from, to int64) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return float64(in.made-len(in.free)) / float64(in.limit)
+	in.dropped.add(lines, from, to)
+	in.lost += lines
 }
 
-// lost returns what was dropped since it was last asked.
-func (in *intake) lost() loss {
+// unreported returns what was dropped since it was last asked, once there is
+// room again.
+func (in *intake) unreported() loss {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.cur == nil && len(in.free) == 0 && in.made >= in.limit {
+		return loss{}
+	}
 	d := in.dropped
 	in.dropped = loss{}
 	return d

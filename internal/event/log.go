@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"sluice/internal/tx"
@@ -80,11 +79,11 @@ type Log struct {
 	engine  *engine
 	ship    *shipper
 	client  *client
+	packer  packer    // of the writer
 	scratch sync.Pool // *[]byte
 	traffic string    // what follows the id in a line
 	system  string
 
-	lost     atomic.Uint64 // lines dropped in all
 	stopShip context.CancelFunc
 	writing  sync.WaitGroup
 	shipping sync.WaitGroup
@@ -116,11 +115,11 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.finish(nil))
 	}
-	l := &Log{cfg: cfg, in: newIntake(cfg.QueueMemory), store: store, engine: engine, stopped: make(chan struct{})}
+	l := &Log{cfg: cfg, in: newIntake(cfg.QueueMemory / 4), store: store, engine: engine, stopped: make(chan struct{})}
 	l.scratch.New = func() any { b := make([]byte, 0, 4<<10); return &b }
 	l.traffic = headTail(KindTraffic, cfg.Node)
 	l.system = headTail(KindSystem, cfg.Node)
-	l.ship = newShipper(store, l.in, engine, l.System)
+	l.ship = newShipper(store, engine, cfg.QueueMemory/4*3, l.System)
 	l.client = l.ship.client
 	for _, seg := range left {
 		l.ship.push(&chunk{seg: seg, size: seg.size, suspect: true})
@@ -156,12 +155,12 @@ func (l *Log) System(e System) {
 	l.in.add(e.appendLine(nil, tx.NewID(e.Time), l.system), e.Time.UnixNano())
 }
 
-// write moves chunks from memory to disk and on to the shipper until the log is
-// closed.
+// write packs batches, stores them and hands them to the shipper until the log
+// is closed.
 func (l *Log) write() {
 	t := time.NewTimer(time.Hour)
 	defer t.Stop()
-	var chunks []*chunk
+	var batches []*batch
 	for {
 		stopped := false
 		select {
@@ -176,11 +175,11 @@ func (l *Log) write() {
 		case <-l.stopped:
 			stopped = true
 		}
-		chunks = l.in.take(chunks[:0])
-		for _, c := range chunks {
-			l.keep(c)
+		batches = l.in.take(batches[:0])
+		for _, b := range batches {
+			l.keep(b)
 		}
-		clear(chunks)
+		clear(batches)
 		l.reportLoss()
 		if stopped {
 			return
@@ -188,25 +187,23 @@ func (l *Log) write() {
 	}
 }
 
-// keep stores one chunk and hands it on, with its buffer where memory allows.
-func (l *Log) keep(c *chunk) {
-	if l.store.write(c, time.Now()) == nil && l.in.used() > 0.5 {
-		l.in.recycle(c.buf)
-		c.buf = nil
+// keep packs and stores one batch and hands it on.
+func (l *Log) keep(b *batch) {
+	frame := l.packer.pack(b.buf)
+	c := &chunk{seq: b.seq, lines: b.lines, from: b.from, to: b.to, frame: frame, size: int64(len(frame))}
+	l.in.recycle(b)
+	_ = l.store.write(c, time.Now()) // else it is in memory only; Health tells
+	if !l.ship.push(c) {
+		l.in.lose(uint64(c.lines), c.from, c.to)
 	}
-	l.ship.push(c)
 }
 
 // reportLoss turns lines that had to be dropped into a system event.
 func (l *Log) reportLoss() {
-	if l.in.used() >= 1 {
-		return // there would be no room for the report
-	}
-	d := l.in.lost()
+	d := l.in.unreported()
 	if d.lines == 0 {
 		return
 	}
-	l.lost.Add(d.lines)
 	_, err := l.store.state()
 	why := "the queue in memory was full"
 	if err != nil {

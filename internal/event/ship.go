@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/internal/tx"
@@ -30,7 +31,6 @@ const (
 // on our disk until they are safe there. One goroutine runs it.
 type shipper struct {
 	store  *store
-	in     *intake
 	engine *engine
 	client *client
 	report func(System)
@@ -49,25 +49,53 @@ type shipper struct {
 	unsettled  []*chunk
 	generation uint64
 	rows       int64  // lines that this generation of the engine took
-	read       []byte // room for a chunk that is read back
+	packed     []byte // room for a frame that is read back
+	plain      []byte // room for its lines
 	refused    int    // answers in a row that refuse a chunk
+
+	held   atomic.Int64 // bytes of frames in memory
+	memory int64        // bound of held
 }
 
-func newShipper(s *store, in *intake, e *engine, report func(System)) *shipper {
+func newShipper(s *store, e *engine, memory int64, report func(System)) *shipper {
 	return &shipper{
-		store: s, in: in, engine: e, client: newClient(), report: report,
+		store: s, engine: e, client: newClient(), report: report, memory: memory,
 		wake: make(chan struct{}, 1), progress: make(chan struct{}),
-		read: make([]byte, 0, frameLen+chunkSize),
+		packed: make([]byte, 0, chunkSize), plain: make([]byte, 0, chunkSize),
 	}
 }
 
-// push adds a chunk behind all others.
-func (s *shipper) push(c *chunk) {
+// push adds a chunk behind all others. It is false when the chunk is not on
+// disk and memory is full.
+func (s *shipper) push(c *chunk) bool {
+	if n := s.held.Add(int64(len(c.frame))); n > s.memory/2 && c.seg != nil {
+		s.forget(c)
+	} else if n > s.memory {
+		s.forget(c)
+		s.skip(c.seq)
+		return false
+	}
 	s.mu.Lock()
 	s.pending = append(s.pending, c)
 	s.pushed = max(s.pushed, c.seq)
 	s.mu.Unlock()
 	notify(s.wake)
+	return true
+}
+
+// skip notes that a chunk will never come.
+func (s *shipper) skip(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pushed = max(s.pushed, seq)
+	close(s.progress)
+	s.progress = make(chan struct{})
+}
+
+// forget gives up the copy in memory.
+func (s *shipper) forget(c *chunk) {
+	s.held.Add(-int64(len(c.frame)))
+	c.frame = nil
 }
 
 // run ships until ctx ends.
@@ -206,12 +234,11 @@ func (s *shipper) took(at endpoint, c *chunk) {
 	s.failing, s.lastErr = false, nil
 	s.mu.Unlock()
 	c.suspect, c.generation, c.taken, c.takenRows = false, at.generation, time.Now(), s.rows
-	// Memory is for what is not yet sent; the copy on disk serves the rest.
-	if c.buf != nil && (c.seg != nil || s.in.used() > 0.25) {
-		s.in.recycle(c.buf)
-		c.buf = nil
+	// The copy on disk serves the rest; memory is for what was not yet sent.
+	if c.seg != nil || s.held.Load() > s.memory/4 {
+		s.forget(c)
 	}
-	if c.buf != nil || c.seg != nil {
+	if c.frame != nil || c.seg != nil {
 		s.unsettled = append(s.unsettled, c)
 	}
 	if recovered {
@@ -250,20 +277,20 @@ func (s *shipper) send(ctx context.Context, at endpoint, c *chunk) error {
 	if c.seq == 0 {
 		return s.sendLeftover(ctx, at, c)
 	}
-	text, err := s.store.load(c, s.read)
+	block, err := s.store.load(c, s.packed)
 	if err != nil {
 		return err
 	}
 	if c.suspect {
-		return s.sendMissing(ctx, at, text)
+		return s.sendMissing(ctx, at, block)
 	}
-	return s.insert(ctx, at, text, c.lines)
+	return s.insert(ctx, at, block, true, c.lines)
 }
 
-func (s *shipper) insert(ctx context.Context, at endpoint, text []byte, lines int) error {
+func (s *shipper) insert(ctx context.Context, at endpoint, body []byte, packed bool, lines int) error {
 	// Counted first: an engine that fails may have taken them all the same.
 	s.rows += int64(lines)
-	return s.client.insert(ctx, at, text)
+	return s.client.insert(ctx, at, body, packed)
 }
 
 // sendLeftover ships a whole segment of a former run, which may be damaged.
@@ -272,19 +299,29 @@ func (s *shipper) sendLeftover(ctx context.Context, at endpoint, c *chunk) error
 	if n, err := c.seg.file.ReadAt(b, 0); err != nil {
 		b = b[:n] // what can be read is what is left
 	}
-	whole := make([]byte, 0, len(b))
-	lost := rescue(b, func(l []byte, _ int64, _ tx.ID) { whole = append(whole, l...) })
-	if err := s.sendMissing(ctx, at, whole); err != nil {
+	lost, err := rescue(b, func(block []byte) error {
+		err := s.sendMissing(ctx, at, block)
+		if errors.Is(err, errBroken) {
+			s.loseDamaged(c, int64(len(block)), err)
+			return nil
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	if lost > 0 {
-		s.loseDamaged(c, int64(lost), errBroken)
+	if lost += c.size - int64(len(b)); lost > 0 {
+		s.loseDamaged(c, lost, errBroken)
 	}
 	return nil
 }
 
 // sendMissing asks the engine which of the lines it has and sends the others.
-func (s *shipper) sendMissing(ctx context.Context, at endpoint, text []byte) error {
+func (s *shipper) sendMissing(ctx context.Context, at endpoint, block []byte) error {
+	text, err := unpack(block, s.plain)
+	if err != nil {
+		return err
+	}
 	if err := s.client.show(ctx, at); err != nil && !s.engine.external {
 		return err
 	}
@@ -296,7 +333,7 @@ func (s *shipper) sendMissing(ctx context.Context, at endpoint, text []byte) err
 			return err
 		}
 		if lines := q.unanswered(); len(lines) > 0 {
-			if err := s.insert(ctx, at, lines, len(q.missing)); err != nil {
+			if err := s.insert(ctx, at, lines, false, len(q.missing)); err != nil {
 				return err
 			}
 		}
@@ -341,7 +378,7 @@ func (q *question) unanswered() []byte {
 		return q.text
 	}
 	var lines []byte
-	_ = eachLine(q.text, false, func(l []byte, _ int64, id tx.ID) {
+	_ = eachLine(q.text, func(l []byte, _ int64, id tx.ID) {
 		if _, ok := q.missing[id]; ok {
 			lines = append(lines, l...)
 		}
@@ -384,10 +421,7 @@ func (s *shipper) settleWhere(safe func(*chunk) bool) {
 			return false
 		}
 		s.store.release(c)
-		if c.buf != nil {
-			s.in.recycle(c.buf)
-			c.buf = nil
-		}
+		s.forget(c)
 		return true
 	})
 }

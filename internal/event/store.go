@@ -23,6 +23,16 @@ const (
 
 var errQueueFull = errors.New("the event queue has all the disk space it may use")
 
+// segment is one file of the queue: a sequence of frames.
+type segment struct {
+	path string
+	file *os.File
+	born time.Time
+	size int64
+	live int  // chunks in it that are still needed
+	done bool // nothing more is added
+}
+
 // store keeps chunks in segment files until they are settled. One goroutine
 // writes, another may read and release.
 type store struct {
@@ -92,12 +102,11 @@ func (s *store) leftovers() ([]*segment, error) {
 // write puts the chunk into the current segment. When that fails the chunk is
 // only in memory, and further writes fail at once for a while.
 func (s *store) write(c *chunk, now time.Time) error {
-	seg, off, err := s.reserve(int64(len(c.buf)), now)
+	seg, off, err := s.reserve(c.size, now)
 	if err != nil {
 		return err
 	}
-	sealFrame(c.buf)
-	_, err = seg.file.WriteAt(c.buf, off)
+	_, err = seg.file.WriteAt(c.frame, off)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
@@ -112,7 +121,7 @@ func (s *store) write(c *chunk, now time.Time) error {
 		s.dropLocked(seg)
 		return s.err
 	}
-	c.seg, c.off, c.size = seg, off, int64(len(c.buf))
+	c.seg, c.off = seg, off
 	return nil
 }
 
@@ -210,15 +219,19 @@ func (s *store) state() (used int64, err error) {
 	return s.used, s.err
 }
 
-// load fills in the lines of a chunk that are only on disk; buf is used where
-// it is large enough.
-func (s *store) load(c *chunk, buf []byte) ([]byte, error) {
-	if c.buf != nil {
-		return c.text(), nil
+// load returns the block of a chunk, read into room where that is large enough
+// and the chunk is only on disk.
+func (s *store) load(c *chunk, room []byte) ([]byte, error) {
+	b := c.frame
+	if b == nil {
+		b = slices.Grow(room[:0], int(c.size))[:c.size]
+		if _, err := c.seg.file.ReadAt(b, c.off); err != nil {
+			return nil, fmt.Errorf("read event queue %s: %w: %w", c.seg.path, errBroken, err)
+		}
 	}
-	frame, err := readFrame(c.seg.file, c.off, c.size, buf)
+	block, _, err := cutFrame(b)
 	if err != nil {
-		return nil, fmt.Errorf("event queue %s: %w", c.seg.path, err)
+		return nil, fmt.Errorf("read event queue at byte %d: %w", c.off, err)
 	}
-	return frame[frameLen:], nil
+	return block, nil
 }
