@@ -35,6 +35,9 @@ var programs = map[string]string{
 // Start starts origin, nginx and vsftpd with their state in a new folder under
 // the system's temporary one.
 func Start(ctx context.Context) (*Lab, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("the lab runs servers that drop root's rights, and mounts small disks: run it as root")
+	}
 	var missing []string
 	for program, debian := range programs {
 		if _, err := exec.LookPath(program); err != nil {
