@@ -106,11 +106,11 @@ func (p *private) scansAgain(t *testing.T, first int) time.Duration {
 		n++
 		status, body, err := p.get(t.Context(), originURL("http", fmt.Sprintf("/load/bad/%d", n)))
 		if err != nil || status != http.StatusForbidden || !bytes.Contains(body, []byte("Lab.Marker")) {
-			return fmt.Errorf("bad content: %v, status %d, %.300s", err, status, body)
+			return fmt.Errorf("bad content: %w, status %d, %.300s", err, status, body)
 		}
 		status, body, err = p.get(t.Context(), originURL("http", fmt.Sprintf("/load/clean/%d", n)))
 		if err != nil || status != http.StatusOK || !bytes.Equal(body, lab.Load("clean", n)) {
-			return fmt.Errorf("clean content: %v, status %d", err, status)
+			return fmt.Errorf("clean content: %w, status %d", err, status)
 		}
 		return nil
 	})

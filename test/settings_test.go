@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -202,7 +203,7 @@ func TestStartSending(t *testing.T) {
 	rest := must(io.ReadAll(resp.Body))(t)
 	whole := time.Since(start)
 	want := must(io.ReadAll(lab.Content(500_000)))(t)
-	if !bytes.Equal(append(one, rest...), want) {
+	if !bytes.Equal(slices.Concat(one, rest), want) {
 		t.Errorf("the object changed: %d bytes", len(rest)+1)
 	}
 	t.Logf("first byte after %v, last after %v", first, whole)

@@ -69,7 +69,7 @@ func (n *Node) Restart(ctx context.Context) error {
 		return err
 	}
 	n.Process = p
-	return p.ready(ctx, comeUp, n.Ready)
+	return p.ready(ctx, n.Ready)
 }
 
 // Settings is the path of the node's settings.

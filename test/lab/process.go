@@ -50,7 +50,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
 // ready waits until ask says so, and gives up at once when the program ended.
-func (p *Process) ready(ctx context.Context, limit time.Duration, ask func() error) error {
+func (p *Process) ready(ctx context.Context, ask func() error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -60,7 +60,7 @@ func (p *Process) ready(ctx context.Context, limit time.Duration, ask func() err
 		case <-ctx.Done():
 		}
 	}()
-	if err := Poll(ctx, limit, ask); err != nil {
+	if err := Poll(ctx, comeUp, ask); err != nil {
 		return fmt.Errorf("%s did not come up: %w\n%s", p.Name, err, p.Tail(40))
 	}
 	return nil

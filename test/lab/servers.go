@@ -35,7 +35,7 @@ http {
 	if err != nil {
 		return err
 	}
-	return p.ready(ctx, comeUp, func() error { return dialable("tcp", fmt.Sprintf("127.0.0.1:%d", l.NginxHTTP)) })
+	return p.ready(ctx, func() error { return dialable("tcp", fmt.Sprintf("127.0.0.1:%d", l.NginxHTTP)) })
 }
 
 // startFTP serves DIR/ftp to anonymous users, who may upload into DIR/ftp/in.
@@ -78,5 +78,5 @@ xferlog_enable=NO
 	if err != nil {
 		return err
 	}
-	return p.ready(ctx, comeUp, func() error { return dialable("tcp", fmt.Sprintf("127.0.0.1:%d", l.FTP)) })
+	return p.ready(ctx, func() error { return dialable("tcp", fmt.Sprintf("127.0.0.1:%d", l.FTP)) })
 }

@@ -20,8 +20,10 @@ type Squid struct {
 
 // Users of AuthPort. Squid tells the node that alice is in the group staff.
 const (
-	Alice, AlicePassword = "alice", "wonderland"
-	Bob, BobPassword     = "bob", "builder"
+	Alice         = "alice"
+	AlicePassword = "wonderland"
+	Bob           = "bob"
+	BobPassword   = "builder"
 )
 
 // StartSquid starts a Squid that sends everything to icap, the host:port of an
@@ -55,7 +57,7 @@ func (l *Lab) StartSquid(ctx context.Context, name, icap string) (*Squid, error)
 	}
 	s.process = p
 	l.logs = append(l.logs, filepath.Join(dir, "cache.log"))
-	return s, p.ready(ctx, comeUp, func() error { return dialable("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port)) })
+	return s, p.ready(ctx, func() error { return dialable("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port)) })
 }
 
 func (l *Lab) squidFiles(dir string) error {
