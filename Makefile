@@ -1,6 +1,8 @@
 # Sluice: build, run and check. `make help` lists the targets.
 
 SHELL       := /bin/bash -o pipefail
+# Where Debian keeps servers; not every shell of root looks there.
+export PATH := $(PATH):/usr/sbin:/sbin
 GO          ?= go
 FUZZTIME    ?= 60s
 DATA        ?= ./data
