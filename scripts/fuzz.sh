@@ -15,7 +15,7 @@ try() {
 one() {
   local out="$log/${1//\//_}.$2"
   # A worker that is busy when the time ends can make go test fail with nothing
-  # but "context deadline exceeded" (golang.org/issue/56238): that is no finding,
+  # but "context deadline exceeded" (go.dev/issue/75804, mended in Go 1.27): that is no finding,
   # and the target gets its time once more.
   if try "$1" "$2" "$out" ||
     { grep -q 'context deadline exceeded' "$out" && ! grep -q 'Failing input' "$out" && try "$1" "$2" "$out"; }; then
