@@ -161,7 +161,7 @@ func isTokenChar(r rune) bool {
 }
 
 func checkWord(s string) error {
-	if len(s) > maxName || strings.ContainsFunc(s, func(r rune) bool { return !isTokenChar(r) }) {
+	if len(s) > maxName || strings.ContainsFunc(s, func(r rune) bool { return !isTokenChar(r) || r == '*' }) {
 		return fmt.Errorf("%q is not the name of a type, such as pe, zip or pdf", s)
 	}
 	return nil
