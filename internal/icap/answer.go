@@ -311,7 +311,7 @@ func (x *exchange) drain(limit int64) error {
 
 // answerOptions says what the service does (RFC 3507 section 4.10.2).
 func (x *exchange) answerOptions() (keep bool) {
-	if err := x.drain(maxOptionsBody); err != nil {
+	if err := x.drain(max(0, maxOptionsBody-x.received)); err != nil {
 		return x.refuse(err)
 	}
 	x.beginAnswer(200)

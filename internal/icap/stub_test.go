@@ -195,7 +195,7 @@ func testConfig() Config {
 		ReqmodPath: "/reqmod", RespmodPath: "/respmod", Preview: 1024, Service: "Sluice/test",
 		ClientNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		ISTag:          func() string { return "tag-1" },
-		Timeouts: Timeouts{Header: 20 * time.Second, BodyIdle: 20 * time.Second, Write: 20 * time.Second, Idle: 20 * time.Second, MinRate: -1},
+		Timeouts:       Timeouts{Header: 20 * time.Second, BodyIdle: 20 * time.Second, Write: 20 * time.Second, Idle: 20 * time.Second, MinRate: -1},
 	}
 }
 

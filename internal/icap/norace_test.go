@@ -1,0 +1,5 @@
+//go:build !race
+
+package icap
+
+const raceEnabled = false
