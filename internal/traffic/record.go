@@ -31,7 +31,7 @@ func (j *judge) record(d tx.Delivery, total time.Duration) {
 	if r := j.protection.Rule; r != nil {
 		e.ProtectionRule = r.Name
 	}
-	if w := j.snap.Policy.WorkspaceOf(&j.facts); w != nil {
+	if w := j.snap.Policy.Workspace(&j.facts); w != nil {
 		e.Workspace = w.Name
 	}
 	if d.Err != nil {

@@ -46,7 +46,7 @@ func (j *judge) page(v *tx.Verdict, rule *policy.Rule) *tx.Reply {
 	if rule != nil {
 		values.RuleText = rule.Text
 	}
-	if w := j.snap.Policy.WorkspaceOf(&j.facts); w != nil {
+	if w := j.snap.Policy.Workspace(&j.facts); w != nil {
 		values.Workspace = w.Name
 		if values.RuleText == "" {
 			values.RuleText = w.Text

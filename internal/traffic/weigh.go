@@ -84,7 +84,7 @@ func (j *judge) status(o *object) {
 	if o.status == scan.NotScanned {
 		f.unlooked = true
 	}
-	if f.engine == "" || scan.Graver(o.status, f.worst) {
+	if f.engine == "" || o.status.Graver(f.worst) {
 		f.worst, f.engine, f.detail = o.status, o.engine, o.detail
 	}
 }

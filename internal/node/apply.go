@@ -1,0 +1,198 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"time"
+
+	"sluice/internal/content"
+	"sluice/internal/event"
+	"sluice/internal/policy"
+	"sluice/internal/scan"
+	"sluice/internal/settings"
+	"sluice/internal/traffic"
+)
+
+// firstSettings reads the document, or where it is of no use the last revision
+// that was in force; problem then says what is wrong with the document.
+func (n *Node) firstSettings() (s *settings.Settings, problem, err error) {
+	s, problem = readSettings(n.cfg.Document)
+	if problem == nil {
+		if _, problem = Check(s); problem == nil {
+			return s, nil, nil
+		}
+	}
+	doc, err := os.ReadFile(n.cfg.Paths.LastGood())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, problem
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w\nand the last good revision: %w", problem, err)
+	}
+	if s, err = settings.Parse(doc); err != nil {
+		return nil, nil, fmt.Errorf("%w\nand the last good revision: %w", problem, err)
+	}
+	return s, problem, nil
+}
+
+// readSettings reads a document; one that is missing means the defaults.
+func readSettings(name string) (*settings.Settings, error) {
+	doc, err := readSome(name, settings.MaxDocument+1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return settings.Default(), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	s, err := settings.Parse(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%s:\n%w", name, err)
+	}
+	return s, nil
+}
+
+// Reload reads the document again and puts it in force. On an error everything
+// stays as it was, and the error is shown wherever the node's state is.
+func (n *Node) Reload(ctx context.Context) error {
+	s, err := readSettings(n.cfg.Document)
+	if err == nil {
+		err = n.apply(ctx, s)
+	}
+	n.mu.Lock()
+	n.problem, n.problemAt = err, time.Now()
+	hash := n.current.hash
+	n.mu.Unlock()
+	if err != nil {
+		n.say(event.Critical, "settings-refused", "the changed settings have problems; the revision before stays in force", "error", err.Error(), "revision", hash)
+		return err
+	}
+	n.say(event.Info, "settings-applied", "settings are in force", "revision", hash)
+	return nil
+}
+
+// apply puts settings in force: build all (may fail), open what is new (may
+// fail, undone), swap one pointer, retire what nobody wants any more.
+func (n *Node) apply(ctx context.Context, s *settings.Settings) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var previous *policy.Policy
+	if n.current != nil {
+		previous = n.current.policy
+	}
+	b, err := build(s, previous)
+	if err != nil {
+		return err
+	}
+	engines, err := openEngines(ctx, n.cfg.Paths.wantedEngines(s, n.log), n.engines, n.log)
+	if err != nil {
+		return err
+	}
+	n.tls.Store(b.tls)
+	icap := &s.Node.ICAP
+	fresh, err := n.listeners.open(ctx, icap.Listen, icap.TLS.Listen, &n.tls)
+	if err != nil {
+		engines.retire(n.engines, n.log)
+		if n.current != nil {
+			n.tls.Store(n.current.tls)
+		}
+		return err
+	}
+	if err := n.swap(b, n.snapshot(b, engines)); err != nil {
+		engines.retire(n.engines, n.log)
+		for _, l := range fresh {
+			err = errors.Join(err, l.Close())
+		}
+		return err
+	}
+	old := n.engines
+	n.current, n.engines = b, engines
+	n.retire(s, fresh)
+	old.retire(engines, n.log)
+	return n.remember(b)
+}
+
+func (n *Node) snapshot(b *built, engines engineSet) *traffic.Snapshot {
+	l := &b.settings.Protection.Limits
+	return &traffic.Snapshot{
+		Revision: b.hash,
+		Policy:   b.policy,
+		Walker: content.NewWalker(n.spool, content.Limits{
+			Depth: l.Depth, ObjectSize: int64(l.Object), ExpandedSize: int64(l.Expanded), Ratio: l.Ratio, Members: l.Members,
+		}),
+		Chain:     scan.NewChain(engines.engines(), n.cache),
+		Pages:     b.pages,
+		Fail:      b.fail,
+		BodyLimit: int64(l.Object),
+		TimeLimit: time.Duration(l.Time),
+	}
+}
+
+// swap puts the snapshot in force; the first one brings the service to life.
+func (n *Node) swap(b *built, snap *traffic.Snapshot) error {
+	if n.engine == nil {
+		return n.newEngine(b, snap)
+	}
+	if err := n.server.SetConfig(n.icapConfig(b)); err != nil {
+		return err
+	}
+	n.engine.Swap(snap)
+	return nil
+}
+
+// retire closes listeners that are not wanted any more and serves the new ones.
+// Open connections stay.
+func (n *Node) retire(s *settings.Settings, fresh listeners) {
+	for key, l := range n.listeners.unwanted(s.Node.ICAP.Listen, s.Node.ICAP.TLS.Listen) {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			n.log.Warn("close listener", "listen", key, "error", err)
+		}
+		delete(n.listeners, key)
+	}
+	maps.Copy(n.listeners, fresh)
+	for key, l := range fresh {
+		n.serve(key, l)
+	}
+}
+
+// remember keeps the revision for restarts and for explaining its events.
+func (n *Node) remember(b *built) error {
+	if err := n.cfg.Paths.keepRevision(b.hash, b.document); err != nil {
+		return err
+	}
+	if err := writeWhole(n.cfg.Paths.LastGood(), b.document); err != nil {
+		return fmt.Errorf("keep the last good revision: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) inputStamps() map[string]stamp {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return stamps(inputs(n.cfg.Document, n.current.settings))
+}
+
+// needsRestart names the changed settings that act only at the next start.
+func (n *Node) needsRestart() []string {
+	a, b := n.first, n.current.settings
+	var out []string
+	for _, f := range []struct {
+		name    string
+		changed bool
+	}{
+		{"node.name", a.Node.Name != b.Node.Name},
+		{"node.admin", a.Node.Admin != b.Node.Admin},
+		{"node.spool", a.Node.Spool != b.Node.Spool},
+		{"engines.cache", a.Engines.Cache != b.Engines.Cache},
+		{"events", a.Events != b.Events},
+	} {
+		if f.changed {
+			out = append(out, f.name)
+		}
+	}
+	return out
+}
