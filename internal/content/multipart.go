@@ -1,0 +1,333 @@
+package content
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"slices"
+	"strings"
+
+	"sluice/internal/tx"
+)
+
+const (
+	maxPartHeader = 64 << 10
+	maxBoundary   = 256 // RFC 2046 section 5.1.1 allows 70
+	maxBoundaries = 4   // readings of one Content-Type that are tried
+)
+
+// span is a range of a content.
+type span struct{ from, to int64 }
+
+// expandMultipart cuts o at every boundary that some receiver might see in its
+// Content-Type, strictly and loosely, and visits all parts (RFC 2046 section
+// 5.1).
+func (k *walk) expandMultipart(o *Object) error {
+	if o.Data.Size() == 0 {
+		return nil
+	}
+	found := false
+	var before [][]span
+	for _, boundary := range k.boundaries(o) {
+		strict, loose, err := k.cut(o.Data, boundary)
+		if err != nil {
+			return err
+		}
+		for _, spans := range [...][]span{strict, loose} {
+			if len(spans) == 0 || slices.ContainsFunc(before, func(s []span) bool { return slices.Equal(s, spans) }) {
+				continue
+			}
+			found = true
+			before = append(before, spans)
+			if err := k.parts(o, spans); err != nil {
+				return err
+			}
+		}
+	}
+	if !found {
+		return errors.New("a multipart message without a single part")
+	}
+	return nil
+}
+
+// boundaries lists the readings of the boundary parameter, and the first line
+// of the body if it looks like a delimiter.
+func (k *walk) boundaries(o *Object) []string {
+	var all []string
+	add := func(s string) {
+		if s != "" && len(s) <= maxBoundary && len(all) < maxBoundaries && !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	if _, p, err := mime.ParseMediaType(o.contentType); err == nil {
+		add(p["boundary"])
+	}
+	rest := o.contentType
+	for range maxBoundaries {
+		i := indexFold([]byte(rest), "boundary")
+		if i < 0 {
+			break
+		}
+		add(looseParam(" "+rest[i:], "boundary"))
+		rest = rest[i+len("boundary"):]
+	}
+	head := readAt(o.Data, 0, 4<<10)
+	for line := range bytes.SplitSeq(head, []byte("\n")) {
+		line = bytes.TrimRight(line, "\r \t")
+		if len(line) == 0 {
+			continue
+		}
+		if b, ok := bytes.CutPrefix(line, []byte("--")); ok {
+			add(string(b))
+		}
+		break
+	}
+	return all
+}
+
+// cut returns the parts between delimiter lines: strict takes only lines that
+// hold nothing but the delimiter, loose takes every line that starts with it.
+func (k *walk) cut(c tx.Content, boundary string) (strict, loose []span, err error) {
+	pattern := []byte("--" + boundary)
+	var ends cutter
+	ends.total = c.Size()
+	var looseCut cutter
+	looseCut.total = c.Size()
+	for from := int64(0); ; {
+		at, err := k.find(c, from, c.Size(), pattern)
+		if err != nil {
+			return nil, nil, err
+		}
+		if at < 0 {
+			break
+		}
+		from = at + int64(len(pattern))
+		start := at
+		if at > 0 {
+			p := readAt(c, max(at-2, 0), min(at, 2))
+			if p[len(p)-1] != '\n' && p[len(p)-1] != '\r' {
+				continue
+			}
+			start--
+			if len(p) == 2 && p[0] == '\r' && p[1] == '\n' {
+				start--
+			}
+		}
+		line := readAt(c, from, 1024)
+		i := bytes.IndexAny(line, "\r\n")
+		if i < 0 {
+			i = len(line)
+		}
+		next := from + int64(i)
+		if i < len(line) {
+			next++
+			if line[i] == '\r' && i+1 < len(line) && line[i+1] == '\n' {
+				next++
+			}
+		}
+		if len(ends.spans)+len(looseCut.spans) > 2*k.lim.Members {
+			return nil, nil, k.stopLimit("more than %d parts", k.lim.Members)
+		}
+		tail := strings.Trim(string(line[:i]), " \t")
+		if tail == "" || tail == "--" {
+			ends.delimiter(start, next)
+		}
+		looseCut.delimiter(start, next)
+	}
+	return ends.finish(), looseCut.finish(), nil
+}
+
+// cutter gathers the spans between delimiters; the first is the preamble.
+type cutter struct {
+	spans []span
+	total int64
+	pos   int64
+	any   bool
+}
+
+func (c *cutter) delimiter(start, next int64) {
+	c.spans = append(c.spans, span{c.pos, max(start, c.pos)})
+	c.pos = next
+	c.any = true
+}
+
+func (c *cutter) finish() []span {
+	if !c.any {
+		return nil
+	}
+	return append(c.spans, span{c.pos, c.total})
+}
+
+func (k *walk) parts(o *Object, spans []span) error {
+	for i, s := range spans {
+		if s.to <= s.from || (i == 0 || i == len(spans)-1) && k.blank(o.Data, s.from, s.to-s.from) {
+			continue
+		}
+		name := fmt.Sprintf("part %d", i)
+		if i == 0 {
+			name = "preamble"
+		}
+		if err := k.part(o, s, name, o.DeclaredMIME == "multipart/form-data"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// part visits one part, or one mail: header, blank line, body. form says that
+// receivers ignore a transfer encoding there (RFC 7578 section 4.7), so that
+// both readings are visited.
+func (k *walk) part(o *Object, s span, name string, form bool) error {
+	h, body := parsePart(readAt(o.Data, s.from, min(s.to-s.from, maxPartHeader)))
+	from := s.from + int64(body)
+	n := s.to - from
+	if file := h.name(); file != "" {
+		name = file
+	}
+	encodings := h.transferEncodings()
+	if len(encodings) == 0 || form {
+		if err := k.member(o, child{name: name, contentType: h.contentType(), data: newView(o.Data, from, n)}); err != nil {
+			return err
+		}
+	}
+	for _, e := range encodings {
+		src := newSource(k.ctx, o.Data, from, n)
+		var r io.Reader
+		switch e {
+		case "base64":
+			r = &base64Reader{src: src}
+		case "quoted-printable":
+			r = &qpReader{src: src}
+		case "uu":
+			start, err := k.nextUU(o.Data, from)
+			if err != nil {
+				return err
+			}
+			if start < 0 || start > s.to {
+				start = from
+			}
+			line := readAt(o.Data, start, 1024)
+			skip := bytes.IndexByte(line, '\n') + 1
+			r = &uuReader{src: newSource(k.ctx, o.Data, start+int64(skip), s.to-start-int64(skip))}
+		}
+		if err := k.member(o, child{name: name, contentType: h.contentType(), src: r}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partHeader is the field lines of a part that matter here, unfolded. All lines
+// of one name are kept: receivers differ in which one counts.
+type partHeader struct{ types, dispositions, encodings, others []string }
+
+// parsePart reads the header at the beginning of b and returns where the body
+// starts. Without an empty line everything is body.
+func parsePart(b []byte) (h partHeader, body int) {
+	var field []byte
+	flush := func() {
+		name, value, ok := bytes.Cut(field, []byte(":"))
+		if ok {
+			v := string(bytes.TrimSpace(value))
+			switch strings.ToLower(string(bytes.TrimSpace(name))) {
+			case "content-type":
+				h.types = append(h.types, v)
+			case "content-disposition":
+				h.dispositions = append(h.dispositions, v)
+			case "content-transfer-encoding":
+				h.encodings = append(h.encodings, v)
+			case "content-location", "content-id":
+				h.others = append(h.others, v)
+			}
+		}
+		field = nil
+	}
+	for i := 0; i < len(b); {
+		j := bytes.IndexByte(b[i:], '\n')
+		if j < 0 {
+			break
+		}
+		line := bytes.TrimSuffix(b[i:i+j], []byte("\r"))
+		i += j + 1
+		if len(line) == 0 {
+			flush()
+			return h, i
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			field = append(append(slices.Clip(field), ' '), bytes.TrimSpace(line)...)
+			continue
+		}
+		flush()
+		field = line
+	}
+	return partHeader{}, 0
+}
+
+func (h *partHeader) name() string {
+	for _, d := range h.dispositions {
+		if n := dispositionName(d); n != "" {
+			return n
+		}
+	}
+	for _, t := range h.types {
+		if n := looseParam(t, "name"); n != "" {
+			return decodeWords(n)
+		}
+	}
+	if len(h.others) > 0 {
+		return h.others[0]
+	}
+	return ""
+}
+
+// contentType prefers a line that has parts inside.
+func (h *partHeader) contentType() string {
+	for _, t := range h.types {
+		if m := mediaType(t); isMultipart(m) || m == "message/rfc822" {
+			return t
+		}
+	}
+	if len(h.types) > 0 {
+		return h.types[0]
+	}
+	return ""
+}
+
+// transferEncodings lists those to undo; every line counts.
+func (h *partHeader) transferEncodings() []string {
+	var all []string
+	for _, e := range h.encodings {
+		e = strings.ToLower(strings.Trim(e, " \t\"';"))
+		switch {
+		case strings.HasPrefix(e, "base64"):
+			e = "base64"
+		case strings.HasPrefix(e, "quoted"):
+			e = "quoted-printable"
+		case strings.HasPrefix(e, "uu"), strings.HasPrefix(e, "x-uu"):
+			e = "uu"
+		default:
+			continue
+		}
+		if !slices.Contains(all, e) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// expandMail visits the body of a mail message (RFC 5322), which may be
+// multipart.
+func (k *walk) expandMail(o *Object) error {
+	size := o.Data.Size()
+	from := int64(0)
+	head := readAt(o.Data, 0, maxPartHeader)
+	if bytes.HasPrefix(head, []byte("From ")) { // a line of mbox
+		from = int64(bytes.IndexByte(head, '\n') + 1)
+	}
+	if _, body := parsePart(head[from:]); body == 0 {
+		return nil // a header alone, or text that only looks like mail
+	}
+	return k.part(o, span{from, size}, "body", false)
+}

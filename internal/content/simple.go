@@ -1,0 +1,64 @@
+package content
+
+import "bytes"
+
+// simpleMax is the largest body that Simple looks at, in bytes.
+const simpleMax = 64 << 10
+
+// Simple tells whether a message is surely one plain object: a small body in
+// memory without coding, parts, members or anything hidden in it. It then
+// returns the object that Walk would visit, and Walk need not be called. It does
+// not allocate for a message with a short printable name.
+func (w *Walker) Simple(m Message) (Object, bool) {
+	for _, e := range m.ContentEncoding {
+		if e != "" && e != "identity" {
+			return Object{}, false
+		}
+	}
+	b, ok := m.Body.Bytes()
+	if !ok || len(b) > simpleMax || m.ContentDisposition != "" {
+		return Object{}, false
+	}
+	t := Sniff(b)
+	if !simpleType(t) || bytes.Contains(b, sigEOCD) || len(b) > isoMark+5 && string(b[isoMark:isoMark+5]) == "CD001" {
+		return Object{}, false
+	}
+	declared := mediaType(m.ContentType)
+	if isMultipart(declared) || declared == "message/rfc822" || declared == "application/x-www-form-urlencoded" || len(m.FileName) > 4 && simpleMail(m.FileName) {
+		return Object{}, false
+	}
+	if isTextType(t) {
+		if start, _ := nextRun(b, 0); start >= 0 || bytes.Contains(b, []byte("begin ")) {
+			return Object{}, false
+		}
+	} else if t == "data" {
+		head := b[:min(len(b), sniffLen)]
+		for _, kind := range codingsTried {
+			if mayBe(kind, head, int64(len(b))) && w.pools.trial(kind, head, int64(len(b))) {
+				return Object{}, false
+			}
+		}
+	}
+	return Object{Name: cleanName(m.FileName), Path: "message", Type: t, MIME: TypeMIME(t), DeclaredMIME: declared, Data: m.Body}, true
+}
+
+func simpleMail(name string) bool {
+	for i := len(name) - 1; i >= 0; i-- {
+		if name[i] == '.' {
+			return mailNames[name[i:]] || mailNames[string(bytes.ToLower([]byte(name[i:])))]
+		}
+	}
+	return false
+}
+
+// simpleType lists the types that have no members, cannot be encrypted and
+// carry no macros.
+func simpleType(id string) bool {
+	switch id {
+	case "empty", "data", "text", "html", "xml", "svg", "json", "css", "javascript", "php", "bat",
+		"png", "jpeg", "gif", "webp", "bmp", "ico", "tiff", "mp3", "mp4", "ogg", "flac", "wav", "avi", "mkv", "flv", "wmv",
+		"woff", "otf", "wasm":
+		return true
+	}
+	return false
+}
