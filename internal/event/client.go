@@ -121,35 +121,50 @@ func (c *client) query(ctx context.Context, at endpoint, logsQL string, fn func(
 	return nil
 }
 
-// present calls found for each of the ids that the engine has between two
-// times (Unix nanoseconds).
-func (c *client) present(ctx context.Context, at endpoint, from, to int64, ids []tx.ID, found func(tx.ID)) error {
-	q := append([]byte(nil), "_time:["...)
-	q = appendTime(q, time.Unix(0, from))
-	q = append(q, ", "...)
-	q = appendTime(q, time.Unix(0, to))
-	q = append(q, "] id:in("...)
-	for i, id := range ids {
-		if i > 0 {
-			q = append(q, ',')
-		}
-		q = append(q, '"')
-		q = id.Append(q)
-		q = append(q, '"')
+// present calls found for the ids that the engine has of a node (empty: of all)
+// in the time of the question.
+func (c *client) present(ctx context.Context, at endpoint, node string, q *question, found func(tx.ID)) error {
+	text := append([]byte(nil), timeRange(time.Unix(0, q.from), time.Unix(0, q.to))...)
+	if node != "" {
+		text = append(text, " {node="...)
+		text = strconv.AppendQuote(text, node)
+		text = append(text, '}')
 	}
-	q = append(q, ") | fields id"...)
-	return c.query(ctx, at, string(q), func(line []byte) error {
-		var row struct{ ID string }
-		if err := json.Unmarshal(line, &row); err != nil {
-			return fmt.Errorf("answer of event engine: %w", err)
+	// Reading all ids of a short time is far cheaper than looking for each.
+	if q.long() {
+		text = append(text, " id:in("...)
+		for i, id := range q.ids {
+			if i > 0 {
+				text = append(text, ',')
+			}
+			text = append(text, '"')
+			text = id.Append(text)
+			text = append(text, '"')
 		}
-		id, err := tx.ParseID(row.ID)
-		if err != nil {
-			return fmt.Errorf("answer of event engine: %w", err)
+		text = append(text, ')')
+	}
+	text = append(text, " | fields id"...)
+	return c.query(ctx, at, string(text), func(line []byte) error {
+		id, err := parseIDRow(line)
+		if err == nil {
+			found(id)
 		}
-		found(id)
-		return nil
+		return err
 	})
+}
+
+// parseIDRow reads {"id":"..."}; other events than ours may lack an id.
+func parseIDRow(line []byte) (tx.ID, error) {
+	const before, after = `{"id":"`, `"}`
+	if len(line) == len(before)+tx.IDLen+len(after) && string(line[:len(before)]) == before {
+		return tx.ParseID(string(line[len(before) : len(before)+tx.IDLen]))
+	}
+	var row struct{ ID string }
+	if err := json.Unmarshal(line, &row); err != nil {
+		return tx.ID{}, fmt.Errorf("answer of event engine: %w", err)
+	}
+	id, _ := tx.ParseID(row.ID)
+	return id, nil
 }
 
 // volatile tells how many lines the engine holds only in memory, and when it

@@ -77,7 +77,8 @@ func (e *engine) start(ctx context.Context, passwordFile string) {
 	for {
 		c, err := child.Start(ctx, child.Config{
 			Name: "event engine", Path: e.cfg.Binary, Args: e.args(passwordFile), Env: e.env(),
-			Nice: e.cfg.EngineNice, StopTimeout: 20 * time.Second, MaxBackoff: 5 * time.Second,
+			Nice: e.cfg.EngineNice, StopTimeout: 20 * time.Second,
+			MinBackoff: 50 * time.Millisecond, MaxBackoff: 2 * time.Second,
 			Log: e.cfg.Log, Output: e.output,
 		})
 		e.mu.Lock()

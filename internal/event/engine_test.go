@@ -18,7 +18,12 @@ import (
 	"sluice/internal/tx"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("EVENT_TEST_DIR"); dir != "" {
+		beKilled(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var buildEngine = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("SLUICE_EVENTS_BIN"); path != "" {

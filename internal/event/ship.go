@@ -23,8 +23,12 @@ const (
 	// settleTimeBlind is used with an external engine, whose metrics count the
 	// lines of others too.
 	settleTimeBlind = 30 * time.Second
-	// askAtOnce bounds the ids in one question to the engine.
-	askAtOnce = 400
+	// askWindow is how far apart the times of events may lie that the engine is
+	// asked about by time alone. It is asked about others by their ids.
+	askWindow = 10 * time.Second
+	askLines  = 10_000  // bound of lines in a question by time
+	askIDs    = 400     // and by ids
+	askBytes  = 4 << 20 // bound of lines in bytes
 )
 
 // shipper moves chunks from the queue to the engine, in order, and keeps them
@@ -33,6 +37,7 @@ type shipper struct {
 	store  *store
 	engine *engine
 	client *client
+	node   string
 	report func(System)
 
 	wake chan struct{}
@@ -52,17 +57,22 @@ type shipper struct {
 	packed     []byte // room for a frame that is read back
 	plain      []byte // room for its lines
 	refused    int    // answers in a row that refuse a chunk
+	mustShow   bool   // what the engine took last may not be visible in it
 
 	held   atomic.Int64 // bytes of frames in memory
 	memory int64        // bound of held
 }
 
-func newShipper(s *store, e *engine, memory int64, report func(System)) *shipper {
-	return &shipper{
-		store: s, engine: e, client: newClient(), report: report, memory: memory,
+func newShipper(store *store, e *engine, memory int64, report func(System)) *shipper {
+	s := &shipper{
+		store: store, engine: e, client: newClient(), report: report, memory: memory, mustShow: true,
 		wake: make(chan struct{}, 1), progress: make(chan struct{}),
 		packed: make([]byte, 0, chunkSize), plain: make([]byte, 0, chunkSize),
 	}
+	if e.external {
+		s.node = e.cfg.Node // others use it too
+	}
+	return s
 }
 
 // push adds a chunk behind all others. It is false when the chunk is not on
@@ -215,7 +225,7 @@ func (s *shipper) ship(ctx context.Context, at endpoint, c *chunk) bool {
 		if errors.As(err, &status) && status.status == http.StatusBadRequest {
 			s.refused++
 		}
-		c.suspect = true
+		c.suspect, s.mustShow = true, true
 		s.setError(err)
 		return false
 	}
@@ -282,7 +292,11 @@ func (s *shipper) send(ctx context.Context, at endpoint, c *chunk) error {
 		return err
 	}
 	if c.suspect {
-		return s.sendMissing(ctx, at, block)
+		text, err := unpack(block, s.plain)
+		if err != nil {
+			return err
+		}
+		return s.sendMissing(ctx, at, text)
 	}
 	return s.insert(ctx, at, block, true, c.lines)
 }
@@ -299,14 +313,23 @@ func (s *shipper) sendLeftover(ctx context.Context, at endpoint, c *chunk) error
 	if n, err := c.seg.file.ReadAt(b, 0); err != nil {
 		b = b[:n] // what can be read is what is left
 	}
+	var lines []byte
 	lost, err := rescue(b, func(block []byte) error {
-		err := s.sendMissing(ctx, at, block)
-		if errors.Is(err, errBroken) {
+		text, err := unpack(block, s.plain)
+		if err != nil {
 			s.loseDamaged(c, int64(len(block)), err)
 			return nil
 		}
+		if lines = append(lines, text...); len(lines) < askBytes {
+			return nil
+		}
+		err = s.sendMissing(ctx, at, lines)
+		lines = lines[:0]
 		return err
 	})
+	if err == nil {
+		err = s.sendMissing(ctx, at, lines)
+	}
 	if err != nil {
 		return err
 	}
@@ -317,18 +340,17 @@ func (s *shipper) sendLeftover(ctx context.Context, at endpoint, c *chunk) error
 }
 
 // sendMissing asks the engine which of the lines it has and sends the others.
-func (s *shipper) sendMissing(ctx context.Context, at endpoint, block []byte) error {
-	text, err := unpack(block, s.plain)
-	if err != nil {
-		return err
-	}
-	if err := s.client.show(ctx, at); err != nil && !s.engine.external {
-		return err
+func (s *shipper) sendMissing(ctx context.Context, at endpoint, text []byte) error {
+	if s.mustShow {
+		if err := s.client.show(ctx, at); err != nil && !s.engine.external {
+			return err
+		}
+		s.mustShow = false
 	}
 	for len(text) > 0 {
 		q := newQuestion(text)
 		text = text[q.size:]
-		err := s.client.present(ctx, at, q.from, q.to, q.ids, func(id tx.ID) { delete(q.missing, id) })
+		err := s.client.present(ctx, at, s.node, q, func(id tx.ID) { delete(q.missing, id) })
 		if err != nil {
 			return err
 		}
@@ -351,26 +373,41 @@ type question struct {
 }
 
 func newQuestion(text []byte) *question {
-	q := &question{missing: make(map[tx.ID]struct{}, askAtOnce)}
-	for q.size < len(text) && len(q.ids) < askAtOnce && q.size < chunkSize {
-		n := bytes.IndexByte(text[q.size:], '\n') + 1
-		if n == 0 {
-			q.size = len(text)
+	q := &question{missing: make(map[tx.ID]struct{})}
+	for l := range bytes.Lines(text) {
+		if at, id, ok := parseHead(l); ok && !q.add(at, id) {
 			break
 		}
-		if at, id, ok := parseHead(text[q.size : q.size+n]); ok {
-			if len(q.ids) == 0 {
-				q.from, q.to = at, at
-			}
-			q.from, q.to = min(q.from, at), max(q.to, at)
-			q.ids = append(q.ids, id)
-			q.missing[id] = struct{}{}
+		if q.size += len(l); q.size >= askBytes {
+			break
 		}
-		q.size += n
 	}
 	q.text = text[:q.size]
 	return q
 }
+
+// add takes one more event into the question; it is false when that makes the
+// question too large.
+func (q *question) add(at int64, id tx.ID) bool {
+	from, to := at, at
+	if len(q.ids) > 0 {
+		from, to = min(q.from, at), max(q.to, at)
+	}
+	limit := askLines
+	if to-from > int64(askWindow) {
+		limit = askIDs
+	}
+	if len(q.ids) >= limit {
+		return false
+	}
+	q.from, q.to = from, to
+	q.ids = append(q.ids, id)
+	q.missing[id] = struct{}{}
+	return true
+}
+
+// long tells that the question is better asked by ids than by time.
+func (q *question) long() bool { return q.to-q.from > int64(askWindow) }
 
 // unanswered is the lines that the engine does not have.
 func (q *question) unanswered() []byte {

@@ -148,6 +148,9 @@ func (s *store) reserve(n int64, now time.Time) (*segment, int64, error) {
 		s.cur = seg
 	}
 	off := s.cur.size
+	if off == 0 {
+		s.cur.born = now
+	}
 	s.cur.size += n
 	s.cur.live++
 	s.used += n
@@ -185,11 +188,18 @@ func (s *store) release(c *chunk) {
 	c.seg = nil
 }
 
-// dropLocked takes one live chunk off a segment and deletes a finished segment
-// that has none left.
+// dropLocked takes one live chunk off a segment. A segment that has none left
+// is emptied, or deleted when it is finished.
 func (s *store) dropLocked(seg *segment) {
 	seg.live--
-	if seg.live > 0 || !seg.done {
+	if seg.live > 0 {
+		return
+	}
+	if !seg.done {
+		if seg.file.Truncate(0) == nil {
+			s.used -= seg.size
+			seg.size = 0
+		}
 		return
 	}
 	// What cannot be deleted comes back as a leftover in the next run.
