@@ -222,6 +222,9 @@ func (x *exchange) beginAnswer(status int) {
 	x.out = append(append(append(x.out, ' '), phrase(status)...), "\r\nISTag: \""...)
 	x.out = appendTag(x.out, x.cfg.ISTag())
 	x.out = append(x.out, "\"\r\n"...)
+	if d := x.cfg.Draining; x.c.srv.draining.Load() || d != nil && d() {
+		x.goAway = true
+	}
 	if x.goAway {
 		x.out = append(x.out, "Connection: close\r\n"...)
 	}

@@ -165,13 +165,17 @@ func (tc *conformance) checkFields(t *testing.T, a *answer) {
 	}
 }
 
-// writePieces writes s in pieces of n bytes. The server may close in between.
+// writePieces writes s in pieces of n bytes, of larger ones behind the first
+// kilobytes. The server may close in between.
 func writePieces(c net.Conn, s string, n int) {
 	if n == 0 {
 		n = max(1, len(s))
 	}
-	for len(s) > 0 {
+	for written := 0; len(s) > 0; {
 		m := min(n, len(s))
+		if written += m; written > 3000 {
+			m = min(100*n, len(s))
+		}
 		if _, err := io.WriteString(c, s[:m]); err != nil {
 			return
 		}

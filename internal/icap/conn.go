@@ -107,6 +107,8 @@ func (c *conn) await() bool {
 		}
 		c.giveBack()
 	}
+	c.srv.stats.resting.Add(1)
+	defer c.srv.stats.resting.Add(-1)
 	n, err := c.read(c.one[:], now.Add(idle), nil)
 	if n == 0 || err != nil {
 		return false

@@ -101,9 +101,7 @@ func (x *exchange) handle() (keep bool) {
 		return x.refuse(err)
 	}
 	x.c.srv.stats.requests[x.icap.method].Add(1)
-	if d := x.cfg.Draining; x.icap.closes || x.c.srv.draining.Load() || d != nil && d() {
-		x.goAway = true
-	}
+	x.goAway = x.icap.closes
 	switch x.icap.method {
 	case options:
 		keep = x.answerOptions()

@@ -9,6 +9,7 @@ import (
 // Stats is what a Server counted since it was made.
 type Stats struct {
 	Connections int64  // open now
+	Resting     int64  // of these, idle ones that hold no buffers
 	Accepted    uint64 // connections ever, refused ones included
 	Handshakes  uint64 // TLS handshakes that failed
 	Panics      uint64 // connections cut because of a fault of ours
@@ -32,6 +33,7 @@ const maxUnknownHeaders = 64
 
 type counters struct {
 	connections atomic.Int64
+	resting     atomic.Int64
 	accepted    atomic.Uint64
 	handshakes  atomic.Uint64
 	panics      atomic.Uint64
@@ -89,7 +91,7 @@ func (s *counters) note(name []byte) {
 func (s *Server) Stats() Stats {
 	c := &s.stats
 	st := Stats{
-		Connections: c.connections.Load(), Accepted: c.accepted.Load(), Handshakes: c.handshakes.Load(),
+		Connections: c.connections.Load(), Resting: c.resting.Load(), Accepted: c.accepted.Load(), Handshakes: c.handshakes.Load(),
 		Panics: c.panics.Load(), Cut: c.cut.Load(),
 		Requests: map[string]uint64{}, Answers: map[int]uint64{}, Refusals: map[string]uint64{}, UnknownHeaders: map[string]uint64{},
 	}
