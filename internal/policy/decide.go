@@ -17,6 +17,7 @@ type tally struct {
 	any     bool // there is an outcome
 	mixed   bool // there are two: undecided
 	done    bool // nothing below can have a say
+	asked   int  // how many rules were asked
 }
 
 func (t *tally) add(o outcome) {
@@ -48,6 +49,7 @@ func (s *segment) walk(t *tally, seed maphash.Seed, f *Facts) {
 		next = at.pos + 1
 		r := &s.rules[at.pos]
 		a := r.answer(f, s.onlyOwn)
+		t.asked++
 		switch {
 		case a == no:
 		case r.nextGroup:
