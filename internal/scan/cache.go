@@ -30,32 +30,34 @@ const (
 	maxShards     = 64
 )
 
-// Cache keeps values by Key, the most recently used ones, and runs the work for
-// one key once at a time. It is safe for concurrent use; a Get that finds does
-// not allocate.
+// Cache keeps values by Key and runs the work for one key once at a time. What
+// was not asked for since the clock's hand last came by goes first. It is safe
+// for concurrent use; Get does not allocate.
 type Cache[V any] struct {
 	cfg    CacheConfig[V]
 	seed   maphash.Seed
 	start  time.Time
-	shards []shard[V]
+	shards []shard[V] // a power of two]shard[V]
 }
 
 type shard[V any] struct {
 	mu      sync.Mutex
-	index   map[Key]int32
-	slots   []slot[V] // slots[0] heads the ring of used slots
+	index   map[uint64]int32 // by the key's hash
+	slots   []slot[V]
+	hand    int
 	free    []int32
 	bytes   int64
 	flights map[Key]*flight[V]
 	_       [32]byte // keeps neighbours' locks off one cache line
 }
 
+// slot is free while its size is 0.
 type slot[V any] struct {
-	key        Key
-	value      V
-	size       int64
-	added      time.Duration
-	prev, next int32
+	key   Key
+	value V
+	size  int64
+	added time.Duration
+	asked bool // since the hand came by
 }
 
 // flight is work that runs; done is closed at its end.
@@ -76,58 +78,56 @@ func NewCache[V any](cfg CacheConfig[V]) (*Cache[V], error) {
 	}
 	c := &Cache[V]{cfg: cfg, seed: maphash.MakeSeed(), start: time.Now(), shards: make([]shard[V], n)}
 	for i := range c.shards {
-		c.shards[i].index = map[Key]int32{}
+		c.shards[i].index = map[uint64]int32{}
 		c.shards[i].flights = map[Key]*flight[V]{}
-		c.shards[i].slots = make([]slot[V], 1)
 	}
 	return c, nil
 }
 
-// shard picks by a seeded hash, so that nobody can aim at one shard.
-func (c *Cache[V]) shard(k *Key) *shard[V] {
-	if len(c.shards) == 1 {
-		return &c.shards[0]
-	}
-	return &c.shards[maphash.Bytes(c.seed, k.Sum[:])&uint64(len(c.shards)-1)]
+// place hashes with a seed, so that nobody can aim at one shard or index entry.
+func (c *Cache[V]) place(k *Key) (*shard[V], uint64) {
+	h := fold(maphash.Bytes(c.seed, k.Sum[:])^k.Version, 0x9e3779b97f4a7c15)
+	return &c.shards[h&uint64(len(c.shards)-1)], h
 }
 
 // Get returns the value of k.
 func (c *Cache[V]) Get(k Key) (V, bool) {
-	s := c.shard(&k)
+	s, h := c.place(&k)
 	s.mu.Lock()
-	v, ok := c.get(s, &k)
+	v, ok := c.get(s, h, &k)
 	s.mu.Unlock()
 	return v, ok
 }
 
-func (c *Cache[V]) get(s *shard[V], k *Key) (v V, ok bool) {
-	i, ok := s.index[*k]
+func (c *Cache[V]) get(s *shard[V], h uint64, k *Key) (v V, ok bool) {
+	i, ok := s.index[h]
 	if !ok {
 		return v, false
 	}
-	if c.cfg.MaxAge > 0 && time.Since(c.start)-s.slots[i].added > c.cfg.MaxAge {
-		s.remove(i)
+	e := &s.slots[i]
+	if e.key != *k {
+		return v, false // two keys with one hash: the later one lives
+	}
+	if c.cfg.MaxAge > 0 && time.Since(c.start)-e.added > c.cfg.MaxAge {
+		s.remove(h, i)
 		return v, false
 	}
-	if s.slots[0].next != i {
-		s.unlink(i)
-		s.toFront(i)
-	}
-	return s.slots[i].value, true
+	e.asked = true
+	return e.value, true
 }
 
-// Put keeps v for k, and drops the least recently used values for it. A value
-// that alone is over the bounds is not kept.
+// Put keeps v for k, and drops others for it. A value that alone is over the
+// bounds is not kept.
 func (c *Cache[V]) Put(k Key, v V) {
-	s := c.shard(&k)
+	s, h := c.place(&k)
 	s.mu.Lock()
-	c.put(s, &k, v)
+	c.put(s, h, &k, v)
 	s.mu.Unlock()
 }
 
-func (c *Cache[V]) put(s *shard[V], k *Key, v V) {
-	if i, ok := s.index[*k]; ok {
-		s.remove(i)
+func (c *Cache[V]) put(s *shard[V], h uint64, k *Key, v V) {
+	if i, ok := s.index[h]; ok {
+		s.remove(h, i)
 	}
 	size := c.cfg.SizeOf(v) + entryOverhead
 	maxBytes := c.cfg.Bytes / int64(len(c.shards))
@@ -135,8 +135,8 @@ func (c *Cache[V]) put(s *shard[V], k *Key, v V) {
 		return
 	}
 	maxEntries := max(1, c.cfg.Entries/len(c.shards))
-	for len(s.index) > 0 && (len(s.index) >= maxEntries || s.bytes+size > maxBytes) {
-		s.remove(s.slots[0].prev)
+	for len(s.index) >= maxEntries || s.bytes+size > maxBytes {
+		c.evict(s)
 	}
 	var i int32
 	if n := len(s.free); n > 0 {
@@ -146,9 +146,29 @@ func (c *Cache[V]) put(s *shard[V], k *Key, v V) {
 		s.slots = append(s.slots, slot[V]{})
 	}
 	s.slots[i] = slot[V]{key: *k, value: v, size: size, added: time.Since(c.start)}
-	s.index[*k] = i
+	s.index[h] = i
 	s.bytes += size
-	s.toFront(i)
+}
+
+// evict drops the next entry that was not asked for since the last round. The
+// shard must not be empty.
+func (c *Cache[V]) evict(s *shard[V]) {
+	for {
+		s.hand++
+		if s.hand >= len(s.slots) {
+			s.hand = 0
+		}
+		e := &s.slots[s.hand]
+		if e.size == 0 {
+			continue
+		}
+		if !e.asked {
+			_, h := c.place(&e.key)
+			s.remove(h, int32(s.hand)) //nolint:gosec // at most Entries slots
+			return
+		}
+		e.asked = false
+	}
 }
 
 // Do returns the value of k; when there is none, it runs fn, or waits for an fn
@@ -157,10 +177,10 @@ func (c *Cache[V]) put(s *shard[V], k *Key, v V) {
 // was done, which says nothing about the next one's: then one of them runs its
 // own. err is the context's error of a caller whose wait was over too early.
 func (c *Cache[V]) Do(ctx context.Context, k Key, fn func(context.Context) (V, bool)) (v V, err error) {
-	s := c.shard(&k)
+	s, h := c.place(&k)
 	for {
 		s.mu.Lock()
-		if v, ok := c.get(s, &k); ok {
+		if v, ok := c.get(s, h, &k); ok {
 			s.mu.Unlock()
 			return v, nil
 		}
@@ -169,7 +189,7 @@ func (c *Cache[V]) Do(ctx context.Context, k Key, fn func(context.Context) (V, b
 			f = &flight[V]{done: make(chan struct{}), failed: true}
 			s.flights[k] = f
 			s.mu.Unlock()
-			return c.run(ctx, s, k, f, fn), nil
+			return c.run(ctx, k, f, fn), nil
 		}
 		s.mu.Unlock()
 		select {
@@ -184,13 +204,14 @@ func (c *Cache[V]) Do(ctx context.Context, k Key, fn func(context.Context) (V, b
 }
 
 // run does the work of a flight. Waiters are let go even when fn panics.
-func (c *Cache[V]) run(ctx context.Context, s *shard[V], k Key, f *flight[V], fn func(context.Context) (V, bool)) V {
+func (c *Cache[V]) run(ctx context.Context, k Key, f *flight[V], fn func(context.Context) (V, bool)) V {
 	keep := false
+	s, h := c.place(&k)
 	defer func() {
 		s.mu.Lock()
 		delete(s.flights, k)
 		if keep {
-			c.put(s, &k, f.value)
+			c.put(s, h, &k, f.value)
 		}
 		s.mu.Unlock()
 		close(f.done)
@@ -213,21 +234,9 @@ func (c *Cache[V]) Len() (entries int, bytes int64) {
 	return entries, bytes
 }
 
-func (s *shard[V]) remove(i int32) {
-	s.unlink(i)
-	delete(s.index, s.slots[i].key)
+func (s *shard[V]) remove(h uint64, i int32) {
+	delete(s.index, h)
 	s.bytes -= s.slots[i].size
 	s.slots[i] = slot[V]{}
 	s.free = append(s.free, i)
-}
-
-func (s *shard[V]) unlink(i int32) {
-	p, n := s.slots[i].prev, s.slots[i].next
-	s.slots[p].next, s.slots[n].prev = n, p
-}
-
-func (s *shard[V]) toFront(i int32) {
-	n := s.slots[0].next
-	s.slots[i].prev, s.slots[i].next = 0, n
-	s.slots[0].next, s.slots[n].prev = i, i
 }

@@ -163,3 +163,6 @@ func ResultsSize(rs []Result) int64 {
 	}
 	return n
 }
+
+// Graver tells whether s decides about an object rather than other; see Worst.
+func (s Status) Graver(other Status) bool { return severity[s] > severity[other] }

@@ -97,43 +97,53 @@ type problem struct {
 // StartClamdChild starts clamd and returns at once; Health says Starting until
 // it answers. Close ends it.
 func StartClamdChild(ctx context.Context, cfg ClamdChildConfig) (*ClamdChild, error) {
-	c, err := startClamdChild(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("clamd as a child: %w", err)
-	}
-	return c, nil
-}
-
-func startClamdChild(ctx context.Context, cfg ClamdChildConfig) (*ClamdChild, error) {
 	if err := cfg.setDefaults(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("clamd as a child: %w", err)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &ClamdChild{cfg: cfg, done: make(chan struct{}), again: make(chan struct{}, 1), problems: map[string]problem{}, changed: time.Now()}
-	if err := c.prepare(); err != nil {
-		return nil, err
+	c := &ClamdChild{
+		cfg: cfg, done: make(chan struct{}), again: make(chan struct{}, 1), problems: map[string]problem{}, changed: time.Now(),
 	}
+	if err := c.start(ctx); err != nil {
+		return nil, fmt.Errorf("clamd as a child: %w", errors.Join(err, c.removeDir()))
+	}
+	return c, nil
+}
+
+func (c *ClamdChild) start(ctx context.Context) error {
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	cfg := &c.cfg
 	client := ClamdConfig{
 		Name: cfg.Name, Network: "unix", Address: socketPath(c.dir), Sessions: cfg.Sessions, Queue: cfg.Queue,
 		MaxObject: cfg.MaxObject, MaxTime: cfg.MaxTime, PollInterval: cfg.PollInterval,
 	}
 	var err error
 	if c.Clamd, err = newClamd(client, false); err != nil {
-		return nil, err
+		return err
 	}
 	c.publish()
 	c.child, err = child.Start(ctx, child.Config{
 		Name: cfg.Name, Path: cfg.Program, Args: []string{"--config-file=" + confPath(c.dir)}, Nice: cfg.Nice, Log: cfg.Log, Output: c.line,
 	})
 	if err != nil {
-		return nil, errors.Join(err, c.Clamd.Close())
+		return errors.Join(err, c.Clamd.Close())
 	}
 	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.cancel = cancel
 	go c.run(loop)
-	return c, nil
+	return nil
+}
+
+// removeDir removes the directory that took the place of Config.Dir, if any.
+func (c *ClamdChild) removeDir() error {
+	if c.dir == "" || c.dir == c.cfg.Dir {
+		return nil
+	}
+	return os.RemoveAll(c.dir)
 }
 
 // prepare makes the directories, the configuration and the first databases.
@@ -177,11 +187,7 @@ func (c *ClamdChild) prepare() error {
 func (c *ClamdChild) Close(ctx context.Context) error {
 	c.cancel()
 	<-c.done
-	err := errors.Join(c.child.Stop(ctx), c.Clamd.Close())
-	if c.dir != c.cfg.Dir {
-		err = errors.Join(err, os.RemoveAll(c.dir))
-	}
-	return err
+	return errors.Join(c.child.Stop(ctx), c.Clamd.Close(), c.removeDir())
 }
 
 // PID is clamd's process id, 0 while it is down.
