@@ -116,24 +116,26 @@ func beKilled(dir string) {
 	}
 	e := sample()
 	for n := 1; ; n++ {
-		for range 100 {
+		for range 50 {
 			e.Time = time.Now()
 			e.ID = tx.NewID(e.Time)
 			l.Traffic(e)
 		}
 		// Only what has left memory can outlive the process.
-		notify(l.in.full)
-		for {
-			if l.ship.pushedUpTo() >= l.in.last() {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
-		fmt.Println(n * 100)
+		stored(l)
+		fmt.Println(n * 50)
+		time.Sleep(3 * time.Millisecond)
 	}
 }
 
-func (s *shipper) pushedUpTo() uint64 {
+// stored returns once the writer has had everything.
+func stored(l *Log) {
+	for notify(l.in.full); l.ship.handedOn() < l.in.last(); {
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+func (s *shipper) handedOn() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pushed
@@ -153,7 +155,7 @@ func TestKillingSluiceLosesNothingStored(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		n, end := 0, time.Now().Add(1500*time.Millisecond)
+		n, end := 0, time.Now().Add(time.Second)
 		for lines := bufio.NewScanner(out); lines.Scan() && time.Now().Before(end); {
 			if n, err = strconv.Atoi(lines.Text()); err != nil {
 				t.Fatal(err)

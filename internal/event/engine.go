@@ -132,7 +132,7 @@ func (e *engine) env() []string {
 func (e *engine) output(line []byte) {
 	parts := bytes.SplitN(line, []byte{'\t'}, 4)
 	if len(parts) != 4 {
-		e.cfg.Log.Warn("event engine says", "line", string(line))
+		e.cfg.Log.Debug("event engine says", "line", string(line))
 		return
 	}
 	if base, ok := bytes.CutPrefix(parts[3], []byte("started server at ")); ok {

@@ -64,7 +64,7 @@ func (w testLog) Write(b []byte) (int, error) {
 
 func testConfig(t testing.TB) Config {
 	return Config{
-		Dir: t.TempDir(), Binary: engineBinary(t), Node: "n1",
+		Dir: t.TempDir(), Binary: engineBinary(t), Node: "n1", EngineNice: 1,
 		Log: slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 }

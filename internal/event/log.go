@@ -70,6 +70,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// maxScratch bounds the buffers that are kept for encoding, in bytes.
+const maxScratch = 32 << 10
+
 // Log is the traffic log and the system log of one node. Its methods are safe
 // for concurrent use.
 type Log struct {
@@ -144,7 +147,9 @@ func (l *Log) Traffic(e *Traffic) {
 	p := l.scratch.Get().(*[]byte)
 	*p = e.appendLine((*p)[:0], l.traffic)
 	l.in.add(*p, e.Time.UnixNano())
-	l.scratch.Put(p)
+	if cap(*p) <= maxScratch {
+		l.scratch.Put(p)
+	}
 }
 
 // System records an event about Sluice itself. Like Traffic it never waits.
