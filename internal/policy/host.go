@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -83,7 +84,7 @@ func foreignName(host []byte) ([]byte, error) {
 	if !foreign {
 		return plain, nil
 	}
-	if len(plain) > 4*maxHost {
+	if len(plain) > 4*maxHost || !utf8.Valid(plain) {
 		return nil, errHost
 	}
 	ascii, err := hostNames.ToASCII(string(plain))
