@@ -25,6 +25,11 @@ type Config struct {
 	Env  []string // "KEY=value", added to Sluice's own environment
 	Dir  string   // working directory; empty is Sluice's own
 
+	// Credential is who the program runs as; nil is Sluice's own account. A
+	// program that changes its account itself loses the signal that ends it
+	// together with Sluice (prctl(2), PR_SET_PDEATHSIG).
+	Credential *syscall.Credential
+
 	// Nice is the program's priority, -20 to 19; 0 leaves it alone. Above 0
 	// the program also runs as SCHED_BATCH, so that its waking up does not
 	// interrupt traffic.
@@ -200,7 +205,7 @@ func (c *Child) launch(ctx context.Context) (*process, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	// A grandchild may keep the output pipe open for ever.
 	cmd.WaitDelay = time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: c.cfg.Credential}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.cfg.Name, err)
 	}

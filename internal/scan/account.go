@@ -12,36 +12,33 @@ import (
 	"syscall"
 )
 
-// account is who clamd runs as: its name is empty where that is simply us.
-type account struct {
-	name     string
-	uid, gid uint32
-}
+// account is who clamd runs as; nil where that is simply us.
+type account syscall.Credential
 
 // accountFor gives root's clamd an account of less power.
-func accountFor(name string) (account, error) {
+func accountFor(name string) (*account, error) {
 	if os.Geteuid() != 0 {
-		return account{}, nil
+		return nil, nil
 	}
 	u, err := user.Lookup(name)
 	if err != nil {
-		return account{}, fmt.Errorf("account for clamd: %w; create it or name another", err)
+		return nil, fmt.Errorf("account for clamd: %w; create it or name another", err)
 	}
 	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
 	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
 	if err := errors.Join(err1, err2); err != nil {
-		return account{}, fmt.Errorf("account for clamd: %w", err)
+		return nil, fmt.Errorf("account for clamd: %w", err)
 	}
-	return account{name: name, uid: uint32(uid), gid: uint32(gid)}, nil
+	return &account{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
 // ownDir makes dir. Where the account cannot reach it, because a directory above
 // is closed to it, a directory below /run takes its place.
-func (a account) ownDir(dir string) (string, error) {
+func (a *account) ownDir(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	if a.name == "" || a.reaches(filepath.Dir(dir)) {
+	if a == nil || a.reaches(filepath.Dir(dir)) {
 		return dir, nil
 	}
 	sum := sha256.Sum256([]byte(dir))
@@ -50,11 +47,10 @@ func (a account) ownDir(dir string) (string, error) {
 }
 
 // layout makes the directories in dir. The account owns only what clamd must
-// write: who takes over clamd must not get at the configuration that root's
-// clamd reads at its next start.
-func (a account) layout(dir string) error {
+// write: who takes over clamd must not get at its configuration and databases.
+func (a *account) layout(dir string) error {
 	open := os.FileMode(0o700)
-	if a.name != "" {
+	if a != nil {
 		open = 0o711
 	}
 	if err := os.Chmod(dir, open); err != nil {
@@ -67,10 +63,10 @@ func (a account) layout(dir string) error {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return err
 		}
-		if a.name == "" {
+		if a == nil {
 			continue
 		}
-		if err := os.Chown(d, int(a.uid), int(a.gid)); err != nil {
+		if err := os.Chown(d, int(a.Uid), int(a.Gid)); err != nil {
 			return err
 		}
 	}
@@ -78,7 +74,7 @@ func (a account) layout(dir string) error {
 }
 
 // reaches tells whether the account may pass through dir and all above it.
-func (a account) reaches(dir string) bool {
+func (a *account) reaches(dir string) bool {
 	for {
 		fi, err := os.Stat(dir)
 		if err != nil {
@@ -90,9 +86,9 @@ func (a account) reaches(dir string) bool {
 		}
 		mode := fi.Mode().Perm()
 		switch {
-		case st.Uid == a.uid:
+		case st.Uid == a.Uid:
 			mode >>= 6
-		case st.Gid == a.gid:
+		case st.Gid == a.Gid:
 			mode >>= 3
 		}
 		if mode&1 == 0 {

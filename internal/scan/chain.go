@@ -75,7 +75,7 @@ func (c *Chain) Scan(ctx context.Context, o *Object) []Result {
 	if c.cache == nil || len(c.engines) == 0 {
 		return c.ask(ctx, o)
 	}
-	key := Key{Sum: o.Data.SHA256(), Version: c.Key()}
+	key := Key{Sum: o.SHA256(), Version: c.Key()}
 	if rs, ok := c.cache.Get(key); ok {
 		return rs
 	}

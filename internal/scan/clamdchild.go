@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"sluice/internal/child"
@@ -35,7 +36,7 @@ type ClamdChildConfig struct {
 	// System is a directory of databases kept by somebody else, as freshclam
 	// keeps /var/lib/clamav; empty or missing means none.
 	System string
-	// User is the account that clamd drops to when Sluice runs as root;
+	// User is the account that clamd runs as when Sluice runs as root;
 	// "clamav" by default.
 	User string
 	Nice int // as child.Config
@@ -63,13 +64,15 @@ const maxLogged = 10
 // clamd cannot load, saying so in Health.
 type ClamdChild struct {
 	*Clamd
-	cfg    ClamdChildConfig
-	dir    string // as used: Config.Dir, or where the account can reach it
-	conf   string // digest of clamd.conf
-	child  *child.Child
-	cancel context.CancelFunc
-	done   chan struct{}
-	again  chan struct{} // look at the signatures now
+	cfg   ClamdChildConfig
+	dir   string // as used: Config.Dir, or where the account can reach it
+	conf  string // digest of clamd.conf
+	child *child.Child
+
+	credential *syscall.Credential
+	cancel     context.CancelFunc
+	done       chan struct{}
+	again      chan struct{} // look at the signatures now
 
 	mu        sync.Mutex // the fields below
 	staged    signatureSet
@@ -127,7 +130,8 @@ func (c *ClamdChild) start(ctx context.Context) error {
 	}
 	c.publish()
 	c.child, err = child.Start(ctx, child.Config{
-		Name: cfg.Name, Path: cfg.Program, Args: []string{"--config-file=" + confPath(c.dir)}, Nice: cfg.Nice, Log: cfg.Log, Output: c.line,
+		Name: cfg.Name, Path: cfg.Program, Args: []string{"--config-file=" + confPath(c.dir)},
+		Credential: c.credential, Nice: cfg.Nice, Log: cfg.Log, Output: c.line,
 	})
 	if err != nil {
 		return errors.Join(err, c.Clamd.Close())
@@ -152,10 +156,11 @@ func (c *ClamdChild) prepare() error {
 	if err != nil {
 		return err
 	}
+	c.credential = (*syscall.Credential)(account)
 	if c.dir, err = account.ownDir(c.cfg.Dir); err != nil {
 		return err
 	}
-	conf, err := clamdConf(&c.cfg, c.dir, account.name)
+	conf, err := clamdConf(&c.cfg, c.dir)
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -203,5 +206,82 @@ func TestClamdChildOwnsOnlyWhatItWrites(t *testing.T) {
 		if fi.Mode().Perm() != 0o700 {
 			t.Errorf("%s: want mode 0700, have %v", path, fi.Mode())
 		}
+	}
+}
+
+func TestClamdKilledUnderLoadIsNeverClean(t *testing.T) {
+	c := startChild(t, ClamdChildConfig{Sessions: 4, Queue: 64})
+	var infected, failed atomic.Int64
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				r := c.Scan(ctx, inMemory([]byte(eicar)))
+				cancel()
+				switch {
+				case r.Status == Infected:
+					infected.Add(1)
+				case r.Status == Error && r.Detail != "":
+					failed.Add(1)
+					time.Sleep(time.Millisecond)
+				default:
+					t.Errorf("%+v", r)
+					return
+				}
+			}
+		})
+	}
+	for range 3 {
+		pid := c.PID()
+		within(t, 5*time.Second, "scans", func() bool { return infected.Load() > 100 })
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		within(t, 5*time.Second, "another process", func() bool { return c.PID() != 0 && c.PID() != pid })
+		infected.Store(0)
+		within(t, 3*time.Second, "scans again", func() bool { return infected.Load() > 0 })
+	}
+	close(stop)
+	wg.Wait()
+	if failed.Load() == 0 {
+		t.Error("no scan noticed that clamd was killed")
+	}
+}
+
+// When Sluice itself is killed, clamd must not stay behind and hold the socket.
+func TestClamdDiesWithItsParent(t *testing.T) {
+	if dir := os.Getenv("SCAN_TEST_PARENT"); dir != "" {
+		c := startChild(t, ClamdChildConfig{Dir: dir})
+		fmt.Printf("pid=%d\n", c.PID())
+		<-time.After(time.Minute)
+		return
+	}
+	dir := filepath.Join(openDir(t), "clamd")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestClamdDiesWithItsParent$")
+	cmd.Env = append(os.Environ(), "SCAN_TEST_PARENT="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Fscanf(out, "pid=%d\n", &pid); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	within(t, 5*time.Second, "clamd is gone", func() bool { _, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); return err != nil })
+	c := startChild(t, ClamdChildConfig{Dir: dir})
+	if r := scanFor(t, c, inMemory([]byte(eicar)), 5*time.Second); r.Status != Infected {
+		t.Errorf("%+v", r)
 	}
 }

@@ -8,11 +8,14 @@ import (
 	"unicode"
 )
 
-const maxSocketPath = 107 // sockaddr_un holds 108 bytes with the NUL
+const (
+	maxSocketPath = 107       // sockaddr_un holds 108 bytes with the NUL
+	maxClamdFile  = 2<<30 - 2 // bytes; clamd takes no larger file
+)
 
 // clamdConf renders clamd's configuration. Paths go in as they are: clamd knows
 // no quoting, so those it would misread are refused.
-func clamdConf(cfg *ClamdChildConfig, dir, user string) ([]byte, error) {
+func clamdConf(cfg *ClamdChildConfig, dir string) ([]byte, error) {
 	if strings.ContainsFunc(dir, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == '#' || r == '"' }) {
 		return nil, fmt.Errorf("directory %q: clamd.conf cannot hold blanks, quotes or # in a path", dir)
 	}
@@ -28,9 +31,6 @@ func clamdConf(cfg *ClamdChildConfig, dir, user string) ([]byte, error) {
 	set("FixStaleSocket", "yes")
 	set("DatabaseDirectory", databaseDir(dir))
 	set("TemporaryDirectory", tempDir(dir))
-	if user != "" {
-		set("User", user)
-	}
 	set("MaxThreads", cfg.Sessions)
 	set("MaxQueue", max(100, 3*cfg.Sessions))
 	set("ReadTimeout", 60)
@@ -40,6 +40,8 @@ func clamdConf(cfg *ClamdChildConfig, dir, user string) ([]byte, error) {
 	set("ConcurrentDatabaseReload", "yes")
 	set("ExitOnOOM", "yes")
 	set("AllowAllMatchScan", "no")
+	// clamd remembers clean files by their MD5, and MD5 collides at will.
+	set("DisableCache", "yes")
 	set("LogClean", "no")
 	set("ExtendedDetectionInfo", "no")
 	setLimits(set, cfg)
@@ -50,8 +52,13 @@ func clamdConf(cfg *ClamdChildConfig, dir, user string) ([]byte, error) {
 // limits stay a little above ours, so that ours speak first.
 func setLimits(set func(string, any), cfg *ClamdChildConfig) {
 	set("StreamMaxLength", cfg.MaxObject+1)
-	set("MaxFileSize", min(max(cfg.MaxObject, cfg.MaxScan)+1, 2<<30-1))
-	set("MaxScanSize", min(max(cfg.MaxObject, cfg.MaxScan)+1, 4<<30-1))
+	size := min(max(cfg.MaxObject, cfg.MaxScan)+1, maxClamdFile)
+	set("MaxFileSize", size)
+	set("MaxScanSize", max(cfg.MaxObject, cfg.MaxScan)+1)
+	// Above these clamd leaves a part of its work out and still says OK.
+	for _, name := range []string{"MaxEmbeddedPE", "MaxHTMLNormalize", "MaxHTMLNoTags", "MaxScriptNormalize", "PCREMaxFileSize"} {
+		set(name, size)
+	}
 	set("MaxRecursion", cfg.MaxRecursion)
 	set("MaxFiles", cfg.MaxFiles)
 	set("MaxScanTime", cfg.MaxTime.Milliseconds())
@@ -79,6 +86,9 @@ func (c *ClamdChildConfig) setDefaults() error {
 	}
 	if c.Sessions < 0 || c.Queue < 0 || c.MaxObject < 0 || c.MaxScan < 0 || c.MaxRecursion < 0 || c.MaxFiles < 0 || c.MaxTime < 0 {
 		return errors.New("limits must not be negative")
+	}
+	if c.MaxObject > maxClamdFile || c.MaxScan > 4<<30-2 {
+		return fmt.Errorf("clamd takes objects of %d bytes and scans 4 GiB of each at most", maxClamdFile)
 	}
 	client := ClamdConfig{Network: "unix", Name: c.Name, Sessions: c.Sessions, MaxTime: c.MaxTime, MaxObject: c.MaxObject, PollInterval: c.PollInterval}
 	if err := client.setDefaults(); err != nil {

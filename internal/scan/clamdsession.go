@@ -150,7 +150,7 @@ func readFull(o *Object, b []byte, off int64) error {
 	if n == len(b) {
 		return nil
 	}
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("read %s at %d: %w", o.Name, off, err)
@@ -201,9 +201,9 @@ func (s *session) receive() error {
 		case err == nil && len(s.answer) == cap(s.answer):
 			return badAnswer(s.answer)
 		case err == nil:
-		case len(s.answer) == 0 && (err == io.EOF || closedByPeer(err)), string(s.answer) == idleNotice:
+		case len(s.answer) == 0 && (errors.Is(err, io.EOF) || closedByPeer(err)), string(s.answer) == idleNotice:
 			return errStale
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return fmt.Errorf("clamd broke off in its answer after %q", s.answer[:min(len(s.answer), 100)])
 		default:
 			return err

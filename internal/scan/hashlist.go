@@ -279,7 +279,7 @@ func (l *HashList) look(ctx context.Context, o *Object) Result {
 	}
 	t := l.state.Load().table
 	if t.tables[1].count > 0 {
-		sum := o.Data.SHA256()
+		sum := o.SHA256()
 		if r := l.match(t, sum[:]); r.Status != Clean {
 			return r
 		}

@@ -77,13 +77,13 @@ func readHashes(ctx context.Context, r io.Reader, each func(hashLine) error) err
 	var buf [32]byte
 	for number := 1; ; number++ {
 		line, err := in.ReadSlice('\n')
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			if errors.Is(err, bufio.ErrBufferFull) {
 				err = errHashLong
 			}
 			return fmt.Errorf("line %d: %w", number, err)
 		}
-		end := err == io.EOF
+		end := err != nil
 		if len(line) > maxHashLine {
 			return fmt.Errorf("line %d: %w", number, errHashLong)
 		}

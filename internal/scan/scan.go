@@ -68,8 +68,17 @@ type Object struct {
 	Name string // for messages
 	Data tx.Content
 
-	md5   [md5.Size]byte
-	hasMD bool
+	md5            [md5.Size]byte
+	sha            [32]byte
+	hasMD5, hasSHA bool
+}
+
+// SHA256 of all bytes, asked of Data once.
+func (o *Object) SHA256() [32]byte {
+	if !o.hasSHA {
+		o.sha, o.hasSHA = o.Data.SHA256(), true
+	}
+	return o.sha
 }
 
 const md5Step = 1 << 20 // bytes between two looks at the context
@@ -77,12 +86,12 @@ const md5Step = 1 << 20 // bytes between two looks at the context
 // MD5 of all bytes; computed at the first call, 600 MB/s or so. It fails with
 // the context's error and with a read error of Data.
 func (o *Object) MD5(ctx context.Context) ([md5.Size]byte, error) {
-	if o.hasMD {
+	if o.hasMD5 {
 		return o.md5, nil
 	}
 	h := md5.New() //nolint:gosec // see the import
 	if b, ok := o.Data.Bytes(); ok && len(b) <= md5Step {
-		o.md5, o.hasMD = md5.Sum(b), true //nolint:gosec // see the import
+		o.md5, o.hasMD5 = md5.Sum(b), true //nolint:gosec // see the import
 		return o.md5, nil
 	}
 	r := io.NewSectionReader(o.Data, 0, o.Data.Size())
@@ -91,7 +100,7 @@ func (o *Object) MD5(ctx context.Context) ([md5.Size]byte, error) {
 			return o.md5, err
 		}
 		n, err := io.CopyN(h, r, md5Step)
-		if err == io.EOF && n < md5Step {
+		if errors.Is(err, io.EOF) && n < md5Step {
 			break
 		}
 		if err != nil {
@@ -99,7 +108,7 @@ func (o *Object) MD5(ctx context.Context) ([md5.Size]byte, error) {
 		}
 	}
 	h.Sum(o.md5[:0])
-	o.hasMD = true
+	o.hasMD5 = true
 	return o.md5, nil
 }
 
