@@ -143,3 +143,23 @@ func wantKind(t testing.TB, err, kind error) {
 		t.Errorf("error is %v, want one of kind %q", err, kind)
 	}
 }
+
+// tinyStore has next to no disk.
+func tinyStore(t testing.TB) *spool.Store {
+	t.Helper()
+	s, err := spool.Open(spool.Config{Dir: t.TempDir(), MemoryPerBody: 1 << 10, Memory: 1 << 20, Disk: 8 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// readProgram returns a piece of an executable of this machine.
+func readProgram(t testing.TB) []byte {
+	t.Helper()
+	b, err := os.ReadFile("/bin/bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:min(len(b), 1<<20)]
+}

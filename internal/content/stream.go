@@ -132,11 +132,14 @@ func (k *walk) expandStream(o *Object, data tx.Content, kind, name string, guess
 	}
 	bad, err := k.streamChild(o, s, src, name)
 	s.done()
-	if err != nil || guess && bad != nil {
+	if err != nil {
 		return err
 	}
-	if bad != nil {
+	if _, over := bad.(*limitError); bad != nil && (over || !guess) {
 		return bad
+	}
+	if bad != nil {
+		return nil
 	}
 	return k.trailing(o, data, src)
 }

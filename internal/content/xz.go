@@ -275,7 +275,6 @@ func (x *xzReader) endStream() error {
 	}
 }
 
-
 func (x *xzReader) vli() (uint64, error) {
 	var v uint64
 	for shift := uint(0); shift < 63; shift += 7 {

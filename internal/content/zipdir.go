@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -38,7 +39,7 @@ type zipEntry struct {
 	csize, usize int64 // -1 when unknown: a local header with a data descriptor
 	local        int64 // offset of the local header
 	data         int64 // offset of the packed bytes
-	hidden       bool  // no central directory names it
+	hidden       bool  // no central directory names it, or only on a doubtful reading
 }
 
 func (e *zipEntry) encrypted() bool { return e.flags&1 != 0 || e.method == 99 }
@@ -75,15 +76,36 @@ func (k *walk) readZipDir(c tx.Content) (*zipDir, error) {
 		}
 		end = i
 	}
+	if d.central == 0 && d.damage == nil && string(readAt(c, 0, 4)) == string(sigLocal) {
+		if err := k.searchEnds(c, d); err != nil {
+			return nil, err
+		}
+	}
 	d.compact()
 	d.readLocals(c)
 	if err := k.readGaps(c, d); err != nil {
 		return nil, err
 	}
-	if len(d.entries) == 0 && d.damage == nil && c.Size() > eocdLen && bytes.HasPrefix(readAt(c, 0, 4), sigLocal) {
-		d.damage = fmt.Errorf("zip: no member can be read")
+	if d.central == 0 && d.damage == nil && string(readAt(c, 0, 4)) == string(sigLocal) {
+		d.damage = errors.New("zip: there is no central directory")
 	}
 	return d, nil
+}
+
+// searchEnds looks for end records anywhere, for archives with much behind
+// them.
+func (k *walk) searchEnds(c tx.Content, d *zipDir) error {
+	for from, n := int64(0), 0; n < maxEOCDs; n++ {
+		at, err := k.find(c, from, c.Size(), sigEOCD)
+		if err != nil || at < 0 {
+			return err
+		}
+		from = at + 1
+		if e := readAt(c, at, eocdLen); len(e) == eocdLen {
+			d.readEnd(c, at, e, k.lim.Members)
+		}
+	}
+	return nil
 }
 
 // covers tells whether an end record at that offset is part of a known member,
@@ -134,12 +156,17 @@ func (d *zipDir) readEnd(c tx.Content, at int64, e []byte, limit int) {
 		read = true
 		base := s - int64(min(off, uint64(c.Size())))
 		d.readCentral(c, s, end, base, count, limit)
-		if base != 0 {
+		if base != 0 { // a reader that does not see the prepended data
+			m := len(d.entries)
 			d.readCentral(c, s, end, 0, count, limit)
+			for i := m; i < len(d.entries); i++ {
+				d.entries[i].hidden = true
+			}
+			d.central -= len(d.entries) - m
 		}
 	}
 	if !read && d.damage == nil {
-		d.damage = fmt.Errorf("zip: an end record points to no directory")
+		d.damage = errors.New("zip: an end record points to no directory")
 	}
 }
 
@@ -170,7 +197,7 @@ func (d *zipDir) readCentral(c tx.Content, from, to, base int64, count uint64, l
 			d.entries = append(d.entries, e)
 			d.central++
 		} else if base == 0 {
-			d.damage = fmt.Errorf("zip: a member lies outside the file")
+			d.damage = errors.New("zip: a member lies outside the file")
 		}
 		if e.flags&(1<<13) != 0 {
 			d.locked = true
@@ -255,18 +282,20 @@ func (d *zipDir) readLocals(c tx.Content) {
 	for _, e := range d.entries {
 		l, ok := parseLocal(c, e.local)
 		if !ok {
-			// With prepended data one of the two bases is wrong.
+			if !e.hidden {
+				d.damage = errors.New("zip: the directory points to no member")
+			}
 			continue
 		}
 		e.data = l.data
 		keep = append(keep, e)
-		if l.method != e.method || l.flags&1 != e.flags&1 || l.csize >= 0 && (l.csize != e.csize || l.usize != e.usize) || l.name != e.name {
-			l.crc = e.crc
+		if l.method != e.method || l.flags&1 != e.flags&1 || l.csize > 0 && (l.csize != e.csize || l.usize != e.usize) || l.name != e.name {
+			l.crc, l.hidden = e.crc, e.hidden
+			if l.csize == 0 {
+				l.csize, l.usize = e.csize, e.usize
+			}
 			more = append(more, l)
 		}
-	}
-	if len(keep) == 0 && d.central > 0 && d.damage == nil {
-		d.damage = fmt.Errorf("zip: the directory points to no member")
 	}
 	d.entries = append(keep, more...)
 }
