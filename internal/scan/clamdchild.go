@@ -49,6 +49,10 @@ type ClamdChildConfig struct {
 	MaxTime         time.Duration // as ClamdConfig
 	PollInterval    time.Duration // as ClamdConfig; also of the look at the signatures
 
+	// HangTimeout is how long a clamd that has answered before may stay silent
+	// until it is killed and started again; a minute by default.
+	HangTimeout time.Duration
+
 	AlertEncrypted bool // Encrypted for what cannot be read without a password
 	AlertMacros    bool // Macro for documents with VBA macros
 
@@ -82,7 +86,8 @@ type ClamdChild struct {
 	reloading bool   // clamd loads
 	settle    bool   // clamd has loaded; certain at the next look
 	unsettled int64  // not 0: clamd may use another database than staged
-	pid, upAs int    // process of the last look; the last one that answered
+	pid       int    // of the last look
+	killed    int    // the last process that hung
 	problems  map[string]problem
 	lookErr   error
 	lastLine  string
@@ -243,20 +248,14 @@ func (c *ClamdChild) look(ctx context.Context, hurry bool) error {
 	return c.sendReload(ctx)
 }
 
-// observe takes the state of the process in, removes from set what clamd does
-// not take, and tells whether the set must be staged.
+// observe tells whether the set, without what clamd does not take, must be
+// staged.
 func (c *ClamdChild) observe(set signatureSet, hurry bool) bool {
-	up := c.watch.health().State != Down
+	health, peer := c.watch.health(), c.watch.peerPID()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.logged = 0
-	if pid := c.child.PID(); pid != c.pid {
-		// A fresh process loads what is staged, unless it began before that.
-		c.pid, c.reloading, c.settle = pid, false, pid != 0 && !c.reload
-	}
-	if up {
-		c.upAs = c.pid
-	}
+	c.observeProcess(health, peer)
 	if c.settle {
 		c.settle, c.unsettled = false, 0
 		c.publish()
@@ -278,6 +277,21 @@ func (c *ClamdChild) observe(set signatureSet, hurry bool) bool {
 	c.staged, c.digest, c.reload = maps.Clone(set), digest, true
 	c.unsettle()
 	return true
+}
+
+// observeProcess notices a fresh clamd, and ends one that has answered and does
+// so no more. Called with the lock held.
+func (c *ClamdChild) observeProcess(h Health, peer int) {
+	if pid := c.child.PID(); pid != c.pid {
+		// A fresh process loads what is staged, unless it began before that.
+		c.pid, c.reloading, c.settle = pid, false, pid != 0 && !c.reload
+		return
+	}
+	if h.State == Down && c.pid != 0 && c.pid == peer && c.pid != c.killed && time.Since(h.Since) > c.cfg.HangTimeout {
+		c.cfg.Log.Warn("clamd hangs and is killed", "engine", c.cfg.Name, "pid", c.pid, "since", h.Since)
+		_ = syscall.Kill(c.pid, syscall.SIGKILL) // gone by itself is as good
+		c.killed = c.pid
+	}
 }
 
 func (c *ClamdChild) sendReload(ctx context.Context) error {
@@ -378,7 +392,7 @@ func (c *ClamdChild) Health() Health {
 		if c.lastLine != "" {
 			h.LastError += "; it last said: " + c.lastLine
 		}
-	case h.State == Down && pid != c.upAs:
+	case h.State == Down && pid != c.watch.peerPID():
 		h.State = Starting
 	case h.State == OK && c.reloading:
 		h.State, h.Since = Reloading, c.changed

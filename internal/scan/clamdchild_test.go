@@ -105,6 +105,17 @@ func TestClamdStoppedTimesOutAndRecovers(t *testing.T) {
 	within(t, 5*time.Second, "health is OK", func() bool { return c.Health().State == OK })
 }
 
+func TestClamdThatHangsIsReplaced(t *testing.T) {
+	c := startChild(t, ClamdChildConfig{PollInterval: 50 * time.Millisecond, HangTimeout: 100 * time.Millisecond})
+	pid := c.PID()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 15*time.Second, "another one scans", func() bool {
+		return c.PID() != pid && scanFor(t, c, inMemory([]byte(eicar)), time.Second).Status == Infected
+	})
+}
+
 func TestClamdChildLoadsSignaturesThatAppear(t *testing.T) {
 	dir := t.TempDir()
 	c := startChild(t, ClamdChildConfig{Signatures: dir, PollInterval: 100 * time.Millisecond})

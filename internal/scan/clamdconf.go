@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -36,7 +37,7 @@ func clamdConf(cfg *ClamdChildConfig, dir string) ([]byte, error) {
 	set("ReadTimeout", 60)
 	set("CommandReadTimeout", 30)
 	set("IdleTimeout", 60)
-	set("SelfCheck", 300)
+	set("SelfCheck", 0) // we look ourselves, and must know when clamd loads
 	set("ConcurrentDatabaseReload", "yes")
 	set("ExitOnOOM", "yes")
 	set("AllowAllMatchScan", "no")
@@ -84,7 +85,7 @@ func (c *ClamdChildConfig) setDefaults() error {
 	if c.Dir == "" || !filepath.IsAbs(c.Dir) {
 		return fmt.Errorf("directory %q must be an absolute path", c.Dir)
 	}
-	if c.Sessions < 0 || c.Queue < 0 || c.MaxObject < 0 || c.MaxScan < 0 || c.MaxRecursion < 0 || c.MaxFiles < 0 || c.MaxTime < 0 {
+	if c.Sessions < 0 || c.Queue < 0 || c.MaxObject < 0 || c.MaxScan < 0 || c.MaxRecursion < 0 || c.MaxFiles < 0 || c.MaxTime < 0 || c.HangTimeout < 0 {
 		return errors.New("limits must not be negative")
 	}
 	if c.MaxObject > maxClamdFile || c.MaxScan > 4<<30-2 {
@@ -100,5 +101,6 @@ func (c *ClamdChildConfig) setDefaults() error {
 	setDefault(&c.MaxScan, 4*c.MaxObject)
 	setDefault(&c.MaxRecursion, 32)
 	setDefault(&c.MaxFiles, 10_000)
+	setDefault(&c.HangTimeout, time.Minute)
 	return nil
 }

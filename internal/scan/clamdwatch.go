@@ -30,6 +30,7 @@ type watcher struct {
 
 	mu     sync.Mutex // the fields below
 	base   string     // version as asked
+	peer   int        // process that told it, 0 when the transport does not say
 	extra  string     // set by the owner
 	state  State
 	since  time.Time
@@ -91,6 +92,7 @@ func (w *watcher) poll() State {
 		w.note("clamd does not answer: " + err.Error())
 		return w.state
 	}
+	w.peer = pid
 	if w.byPID && pid > 0 {
 		version = fmt.Sprintf("%s pid %d", version, pid)
 	}
@@ -104,6 +106,13 @@ func (w *watcher) poll() State {
 		w.enter(OK)
 	}
 	return w.state
+}
+
+// peerPID is the process that answered last.
+func (w *watcher) peerPID() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.peer
 }
 
 func (w *watcher) enter(s State) {

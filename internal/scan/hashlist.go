@@ -195,9 +195,11 @@ func sameSource(ctx context.Context, src *os.File, m hashMeta, stamp hashStamp) 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := io.CopyN(h, in, 16<<20); err == io.EOF {
+		_, err := io.CopyN(h, in, 16<<20)
+		if errors.Is(err, io.EOF) {
 			break
-		} else if err != nil {
+		}
+		if err != nil {
 			return err
 		}
 	}

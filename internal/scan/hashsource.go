@@ -75,33 +75,36 @@ func printable(b []byte) bool {
 func readHashes(ctx context.Context, r io.Reader, each func(hashLine) error) error {
 	in := bufio.NewReaderSize(r, 1<<16)
 	var buf [32]byte
-	for number := 1; ; number++ {
+	for number, end := 1, false; !end; number++ {
 		line, err := in.ReadSlice('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			if errors.Is(err, bufio.ErrBufferFull) {
-				err = errHashLong
-			}
-			return fmt.Errorf("line %d: %w", number, err)
-		}
-		end := err != nil
-		if len(line) > maxHashLine {
+		switch {
+		case errors.Is(err, io.EOF):
+			end = true
+		case errors.Is(err, bufio.ErrBufferFull):
 			return fmt.Errorf("line %d: %w", number, errHashLong)
+		case err != nil:
+			return fmt.Errorf("line %d: %w", number, err)
 		}
 		if number == 1 {
 			line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
 		}
-		l, ok, err := parseHashLine(line, &buf)
-		if err == nil && ok {
-			err = each(l)
-		}
-		if number%4096 == 0 && err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
+		if err := readHashLine(line, &buf, each); err != nil {
 			return fmt.Errorf("line %d: %w", number, err)
 		}
-		if end {
-			return nil
+		if number%4096 == 0 && ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
+	return nil
+}
+
+func readHashLine(line []byte, buf *[32]byte, each func(hashLine) error) error {
+	if len(line) > maxHashLine {
+		return errHashLong
+	}
+	l, ok, err := parseHashLine(line, buf)
+	if err != nil || !ok {
+		return err
+	}
+	return each(l)
 }
