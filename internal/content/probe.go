@@ -125,7 +125,7 @@ func (k *walk) hidden(o *Object) (plan []expander, err error) {
 			plan = append(plan, f)
 		}
 	}
-	if isTextType(o.Type) || o.Type == "rtf" {
+	if k.searched(o) {
 		runs, err := k.findRuns(o.Data)
 		if err != nil {
 			return nil, err
@@ -138,4 +138,17 @@ func (k *walk) hidden(o *Object) (plan []expander, err error) {
 		}
 	}
 	return plan, nil
+}
+
+// searched tells whether base64 is looked for in o: in text whose parts are not
+// visited on their own.
+func (k *walk) searched(o *Object) bool {
+	switch o.Type {
+	case "form", "multipart":
+		return false
+	case "eml":
+		_, body := parsePart(readAt(o.Data, 0, maxPartHeader))
+		return body == 0
+	}
+	return isTextType(o.Type) || o.Type == "rtf"
 }

@@ -8,11 +8,10 @@ import (
 )
 
 const (
-	minRun      = 64  // base64 characters that are worth decoding
-	minLine     = 60  // a line this long may go on in the next line
-	surelyRun   = 344 // a run of this length is visited whatever comes out
-	maxRuns     = 100_000
-	runsFileMax = 64 << 20
+	minRun    = 64  // base64 characters that are worth decoding
+	minLine   = 60  // a line this long may go on in the next line
+	surelyRun = 344 // a run of this length is visited whatever comes out
+	maxRuns   = 100_000
 )
 
 // run is a range of base64 text.
@@ -96,7 +95,7 @@ func (k *walk) runEnd(c tx.Content, from int64) int64 {
 func nextRun(b []byte, from int) (start, end int) {
 	for i := from; i+minLine <= len(b); {
 		j := i + minLine - 1
-		for j >= i && b64[b[j]] != 0xff {
+		for j >= i && (b64[b[j]] != 0xff || b[j] == '\\' && j+1 < len(b) && b[j+1] == '/') {
 			j--
 		}
 		if j >= i {
@@ -104,7 +103,6 @@ func nextRun(b []byte, from int) (start, end int) {
 			continue
 		}
 		start, end = i, lineEnd(b, i)
-		lines := 1
 		for {
 			next := afterBreak(b, end)
 			if next < 0 {
@@ -116,7 +114,6 @@ func nextRun(b []byte, from int) (start, end int) {
 			}
 			long := e-next >= minLine
 			end = e
-			lines++
 			if !long {
 				break
 			}
@@ -124,7 +121,7 @@ func nextRun(b []byte, from int) (start, end int) {
 		if end-start >= minRun {
 			return start, end
 		}
-		i = end
+		i = max(end, i+1)
 	}
 	return -1, -1
 }
@@ -163,16 +160,9 @@ func worthDecoding(b []byte) bool {
 		return true
 	}
 	var out [surelyRun]byte
-	src := source{c: nil, buf: b}
-	d := base64Reader{src: &src}
-	n, _ := d.readMemory(out[:], b)
+	d := base64Reader{src: &source{buf: b}}
+	n, _ := d.Read(out[:]) // the bytes are in memory: only their end ends it
 	return Sniff(out[:n]) != "data" || mayBe("zlib", out[:n], int64(n))
-}
-
-// readMemory decodes b alone, which must fit.
-func (d *base64Reader) readMemory(p, b []byte) (int, error) {
-	d.src = &source{buf: b}
-	return d.Read(p)
 }
 
 func (k *walk) expandRuns(o *Object, runs []run) error {
@@ -181,11 +171,26 @@ func (k *walk) expandRuns(o *Object, runs []run) error {
 	}
 	for _, r := range runs {
 		src := newSource(k.ctx, o.Data, r.off, r.n)
-		if err := k.member(o, child{name: "base64 data", src: &base64Reader{src: src}}); err != nil {
+		loose := !wholeRun(readAt(o.Data, r.off+r.n, 4))
+		if loose {
+			k.loose++
+		}
+		err := k.member(o, child{name: "base64 data", src: &base64Reader{src: src}})
+		if loose {
+			k.loose--
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// wholeRun tells by what follows it whether a run is a value on its own and not
+// a piece of one, in which a container would only look damaged.
+func wholeRun(next []byte) bool {
+	next = bytes.TrimLeft(next, "=")
+	return len(next) == 0 || bytes.IndexByte([]byte("\"'<>)&;, \t\r\n"), next[0]) >= 0
 }
 
 // probeUU plans for uuencoded files in text.

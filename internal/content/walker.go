@@ -72,6 +72,7 @@ type walk struct {
 	windows  int64 // bytes of decoder windows open now
 	seen     map[[32]byte]struct{}
 	visiting bool
+	loose    int // above 0 inside a piece of something: damage is no fault there
 }
 
 // expander unpacks one object; it returns a stop, or what is wrong with the
@@ -339,7 +340,7 @@ func (k *walk) fault(path string, err error) {
 		k.faults.add(f.Kind, f.Path, f.What)
 	case errors.As(err, &l):
 		k.faults.add(ErrLimit, path, l.what)
-	default:
+	case k.loose == 0:
 		k.faults.add(ErrDamaged, path, err.Error())
 	}
 }
