@@ -68,7 +68,7 @@ func Parse(doc []byte) (*Settings, error) {
 			return nil, problemsOf(err)
 		}
 	}
-	if errs := s.Validate(); len(errs) > 0 {
+	if errs := append(nullRules(&root), s.Validate()...); len(errs) > 0 {
 		return nil, locate(&root, errs)
 	}
 	return s, nil

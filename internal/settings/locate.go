@@ -8,6 +8,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// Locate finds the lines of errors that were found after Parse, as by a compiler
+// of rules. A document that cannot be read gives them without lines.
+func Locate(doc []byte, errs Errors) Problems {
+	var root yaml.Node
+	_ = yaml.Unmarshal(doc, &root) // then nothing is found in it
+	return locate(&root, errs)
+}
+
 // locate finds the line of each error's field. A field that the document leaves
 // to its default gets the line of the nearest parent that is there.
 func locate(root *yaml.Node, errs Errors) Problems {
