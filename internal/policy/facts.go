@@ -65,8 +65,9 @@ type Object struct {
 
 // Reset takes in the transaction t as of now. Its objects are not yet known, or
 // known to be none where the message has no body. The error says why the URL
-// cannot be judged; the message must then be refused, for no rule on URLs would
-// see it. t must stay unchanged while the facts are in use.
+// cannot be judged: the facts are ready, but no URL criterion is met, so the
+// message must be refused unless the URL is not to be known at all. t must stay
+// unchanged while the facts are in use.
 func (f *Facts) Reset(t *tx.Transaction, now time.Time) error {
 	f.now, f.dir, f.method = now, t.Direction, t.Request.Method
 	f.addr = t.Client.Addr.Unmap().WithZone("")
@@ -209,7 +210,7 @@ func appendMIME(dst, value []byte) []byte {
 		}
 	}
 	value = value[start:]
-	if i := bytes.IndexByte(value, ';'); i >= 0 {
+	if i := bytes.IndexAny(value, ";,"); i >= 0 {
 		value = value[:i]
 	}
 	return appendLowerASCII(dst, bytes.TrimSpace(value))

@@ -39,10 +39,23 @@ var (
 )
 
 // set reads raw; connect says that it is the "host:port" of a CONNECT request.
-// It does not allocate for ordinary URLs once its buffers have grown.
+// After an error the target is empty, and no pattern fits it. It does not
+// allocate for ordinary URLs once its buffers have grown.
 func (u *target) set(raw []byte, connect bool) error {
+	u.clear(connect)
+	err := u.read(raw, connect)
+	if err != nil {
+		u.clear(connect)
+	}
+	return err
+}
+
+func (u *target) clear(connect bool) {
 	u.text, u.lower, u.connect = u.text[:0], nil, connect
 	u.scheme, u.host, u.hostEnd, u.path, u.query, u.port = 0, 0, 0, 0, 0, 0
+}
+
+func (u *target) read(raw []byte, connect bool) error {
 	if len(raw) > maxURL {
 		return errURLLong
 	}

@@ -64,6 +64,9 @@ func newURLSet(values []string) (*urlSet, error) {
 
 // match tells whether any pattern fits. It does not allocate.
 func (s *urlSet) match(u *target) bool {
+	if len(u.text) == 0 {
+		return false
+	}
 	if s.hosts != nil && s.matchHosts(u) {
 		return true
 	}
