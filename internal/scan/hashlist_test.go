@@ -477,3 +477,26 @@ func benchmarkHashList(b *testing.B, n uint64) {
 func BenchmarkHashList10(b *testing.B)  { benchmarkHashList(b, 10) }
 func BenchmarkHashList1M(b *testing.B)  { benchmarkHashList(b, 1_000_000) }
 func BenchmarkHashList10M(b *testing.B) { benchmarkHashList(b, 10_000_000) }
+
+// BenchmarkHashListOpen opens lists that were compiled before.
+func BenchmarkHashListOpen(b *testing.B) {
+	for _, n := range []uint64{10, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			cfg := HashListConfig{Name: "l", Path: filepath.Join(b.TempDir(), "list"), CacheDir: b.TempDir()}
+			f, err := os.Create(cfg.Path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.Copy(f, &numbers{n: n}); err != nil {
+				b.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				b.Fatal(err)
+			}
+			openList(b, cfg)
+			for b.Loop() {
+				openList(b, cfg)
+			}
+		})
+	}
+}
