@@ -1,7 +1,6 @@
 package content
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"sync"
@@ -26,19 +25,23 @@ func (p *pools) copyBuffer() *[]byte     { return p.copies.Get().(*[]byte) }
 func (p *pools) putCopyBuffer(b *[]byte) { p.copies.Put(b) }
 
 // nothing is what idle decoders read from, so that they keep no body alive.
-func nothing() io.Reader { return bytes.NewReader(nil) }
+type nothing struct{}
+
+func (nothing) Read([]byte) (int, error) { return 0, io.EOF }
+
+func (nothing) ReadByte() (byte, error) { return 0, io.EOF }
 
 // openFlate reads raw deflate. done must be called once, also after an error of
 // the reader.
 func (p *pools) openFlate(src io.Reader, dict []byte) (r io.Reader, done func()) {
 	fr, ok := p.flate.Get().(io.ReadCloser)
 	if !ok {
-		fr = flate.NewReader(nothing())
+		fr = flate.NewReader(nothing{})
 	}
 	// Resetting a flate reader cannot fail.
 	_ = fr.(flate.Resetter).Reset(src, dict)
 	return fr, func() {
-		_ = fr.(flate.Resetter).Reset(nothing(), nil)
+		_ = fr.(flate.Resetter).Reset(nothing{}, nil)
 		p.flate.Put(fr)
 	}
 }

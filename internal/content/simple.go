@@ -1,6 +1,9 @@
 package content
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // simpleMax is the largest body that Simple looks at, in bytes.
 const simpleMax = 64 << 10
@@ -24,7 +27,7 @@ func (w *Walker) Simple(m Message) (Object, bool) {
 		return Object{}, false
 	}
 	declared := mediaType(m.ContentType)
-	if isMultipart(declared) || declared == "message/rfc822" || declared == "application/x-www-form-urlencoded" || len(m.FileName) > 4 && simpleMail(m.FileName) {
+	if isMultipart(declared) || declared == "message/rfc822" || declared == "application/x-www-form-urlencoded" || simpleMail(m.FileName) {
 		return Object{}, false
 	}
 	if isTextType(t) {
@@ -43,9 +46,13 @@ func (w *Walker) Simple(m Message) (Object, bool) {
 }
 
 func simpleMail(name string) bool {
-	for i := len(name) - 1; i >= 0; i-- {
-		if name[i] == '.' {
-			return mailNames[name[i:]] || mailNames[string(bytes.ToLower([]byte(name[i:])))]
+	i := strings.LastIndexByte(name, '.')
+	if i < 0 || len(name)-i > 8 {
+		return false
+	}
+	for ext := range mailNames {
+		if strings.EqualFold(name[i:], ext) {
+			return true
 		}
 	}
 	return false

@@ -7,7 +7,7 @@ import (
 
 // sniffLen is how many leading bytes Sniff wants to see; an ISO image, whose
 // mark stands at 32769, is found by the walker itself.
-const sniffLen = 2048
+const sniffLen = 1 << 10
 
 type magic struct {
 	id  string
@@ -103,7 +103,7 @@ func sniffBinary(b []byte) string {
 	}
 	// A reader looks for %PDF- within the first 1024 bytes (ISO 32000-1
 	// annex H.3 implementation note 13).
-	if i := bytes.Index(b[:min(len(b), 1024+5)], []byte("%PDF-")); i >= 0 {
+	if i := bytes.Index(b[:min(len(b), sniffLen)], []byte("%PDF-")); i >= 0 {
 		return "pdf"
 	}
 	return ""

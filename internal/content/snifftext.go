@@ -107,19 +107,61 @@ func isJSON(t []byte) bool {
 	return bytes.IndexByte([]byte("\"{[]0123456789-tfn"), u[0]) >= 0
 }
 
+const (
+	classControl = 1 << iota // no text has it
+	classHigh                // UTF-8 or some national alphabet
+)
+
+var textClass = func() (t [256]uint8) {
+	for c := range t {
+		switch {
+		case c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == 0x1b || c == '\b':
+		case c < 0x20:
+			t[c] = classControl
+		case c >= 0x7f:
+			t[c] = classHigh
+		}
+	}
+	return t
+}()
+
 // isText wants no control characters but white space, form feed, escape and
-// backspace. Bytes above 0x7f pass: they are UTF-8 or some national alphabet.
+// backspace, and that not almost all bytes are high unless they are UTF-8.
 func isText(b []byte) bool {
-	high := 0
-	for _, c := range b {
-		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' && c != '\f' && c != 0x1b && c != '\b' {
+	var seen uint8
+	for rest := b; len(rest) > 0; {
+		n := min(len(rest), 64)
+		for _, c := range rest[:n] {
+			seen |= textClass[c]
+		}
+		if seen&classControl != 0 {
 			return false
 		}
+		rest = rest[n:]
+	}
+	if seen&classHigh == 0 {
+		return true
+	}
+	high := 0
+	for _, c := range b {
 		if c >= 0x7f {
 			high++
 		}
 	}
-	return high*10 <= len(b)*9 || utf8.Valid(b[:max(len(b)-utf8.UTFMax, 0)])
+	return high*10 <= len(b)*9 || utf8.Valid(wholeRunes(b))
+}
+
+// wholeRunes cuts an unfinished rune off the end.
+func wholeRunes(b []byte) []byte {
+	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+		if c := b[len(b)-i]; utf8.RuneStart(c) {
+			if !utf8.FullRune(b[len(b)-i:]) {
+				return b[:len(b)-i]
+			}
+			break
+		}
+	}
+	return b
 }
 
 func trimSpaceLeft(b []byte) []byte {

@@ -1,6 +1,9 @@
 package content
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // types is the closed list, sorted by id.
 var types = []TypeInfo{
@@ -48,8 +51,8 @@ var types = []TypeInfo{
 	{"mkv", "video/x-matroska", "Matroska or WebM video"},
 	{"mp3", "audio/mpeg", "MP3 audio"},
 	{"mp4", "video/mp4", "MP4 or QuickTime video"},
-	{"msi", "application/x-msi", "Windows installer package"},
 	{"msg", "application/vnd.ms-outlook", "Outlook message"},
+	{"msi", "application/x-msi", "Windows installer package"},
 	{"multipart", "multipart/mixed", "Multipart message"},
 	{"odf", "application/vnd.oasis.opendocument.text", "OpenDocument"},
 	{"ogg", "audio/ogg", "Ogg audio or video"},
@@ -78,8 +81,8 @@ var types = []TypeInfo{
 	{"wasm", "application/wasm", "WebAssembly"},
 	{"wav", "audio/wav", "WAV audio"},
 	{"webp", "image/webp", "WebP image"},
-	{"woff", "font/woff", "Web font"},
 	{"wmv", "video/x-ms-asf", "Windows Media"},
+	{"woff", "font/woff", "Web font"},
 	{"xar", "application/x-xar", "xar archive, macOS package"},
 	{"xls", "application/vnd.ms-excel", "Excel workbook, binary"},
 	{"xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "Excel workbook"},
@@ -97,10 +100,9 @@ func Types() []TypeInfo { return slices.Clone(types) }
 // TypeMIME returns the media type of a type id; application/octet-stream when
 // the id is not in Types.
 func TypeMIME(id string) string {
-	for i := range types {
-		if types[i].ID == id {
-			return types[i].MIME
-		}
+	i, ok := slices.BinarySearchFunc(types, id, func(t TypeInfo, id string) int { return strings.Compare(t.ID, id) })
+	if !ok {
+		return "application/octet-stream"
 	}
-	return "application/octet-stream"
+	return types[i].MIME
 }

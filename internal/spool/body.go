@@ -21,6 +21,7 @@ type Body struct {
 	mem      []byte // the whole body while file is nil
 	file     *os.File
 	size     int64
+	direct   bool  // expected not to fit into memory
 	reserved int64 // of the store's memory budget
 	onDisk   int64 // of the store's disk budget
 	broken   error
@@ -30,7 +31,7 @@ type Body struct {
 // less when unknown. A wrong hint costs time, never correctness.
 func (s *Store) New(hint int64) *Body {
 	b := &Body{store: s, sum: sha256.New()}
-	if hint > s.cfg.MemoryPerBody {
+	if b.direct = hint > s.cfg.MemoryPerBody; b.direct {
 		return b // the first write opens the file
 	}
 	b.grow(max(hint, classes[0]))
@@ -70,7 +71,7 @@ func (b *Body) Write(p []byte) (int, error) {
 	if b.broken != nil {
 		return 0, b.broken
 	}
-	if b.file == nil && !b.fits(int64(len(p))) {
+	if b.file == nil && (b.direct || !b.fits(int64(len(p)))) {
 		if err := b.toDisk(); err != nil {
 			b.broken = err
 			return 0, err
@@ -90,6 +91,9 @@ func (b *Body) Write(p []byte) (int, error) {
 // fits tells whether n more bytes can stay in memory, and makes the room.
 func (b *Body) fits(n int64) bool {
 	need := b.size + n
+	if need > b.store.cfg.MemoryPerBody {
+		return false
+	}
 	if need <= int64(cap(b.mem)) {
 		return true
 	}
