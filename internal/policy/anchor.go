@@ -43,13 +43,18 @@ var dimCost = [numDims]int{
 
 const gramCost = 8
 
-// option is how one value of a leaf can be found: by its key, or by a gram of
-// each of its literals.
+// option is how one value of a leaf can be found: by its key, or by grams.
 type option struct {
-	dim      dim
-	exact    uint64 // 0 for none
-	literals []string
+	dim   dim
+	exact uint64 // 0 for none
+	needs needs
 }
+
+// needs are what a text that fits a pattern holds: for each need, all of its
+// runs, or for one of several needs, as an expression with alternatives has
+// them. A pattern is found by one gram of each need. Runs are in lower case and
+// at least gramLen long.
+type needs [][]string
 
 // anchor is the way of one leaf or of a union of leaves.
 type anchor struct {
@@ -97,9 +102,11 @@ func (x *anchors) count(l *leaf) {
 		if o.exact != 0 {
 			x.counts[o.exact]++
 		}
-		for _, lit := range o.literals {
-			for i := 0; i+gramLen <= len(lit); i++ {
-				x.counts[gramKey(o.dim, gramAt(lit, i))]++
+		for _, need := range o.needs {
+			for _, run := range need {
+				for i := 0; i+gramLen <= len(run); i++ {
+					x.counts[gramKey(o.dim, gramAt(run, i))]++
+				}
 			}
 		}
 	}
@@ -151,23 +158,19 @@ func (x *anchors) take(a *anchor, o *option) bool {
 	return true
 }
 
-// rarest returns the rarest gram of each literal of o.
+// rarest returns the rarest gram of each need of o.
 func (x *anchors) rarest(o *option) (keys []anchorKey, cost int) {
-	for _, lit := range o.literals {
+	for _, need := range o.needs {
 		best, bestCost := anchorKey{}, -1
-		for i := 0; i+gramLen <= len(lit); i++ {
-			g := gramAt(lit, i)
-			key := gramKey(o.dim, g)
-			c := int(x.counts[key]) + gramCost + dimCost[o.dim]
-			if isCommonGram(lit, i) {
-				c += commonGramCost
+		for _, run := range need {
+			for i := 0; i+gramLen <= len(run); i++ {
+				g := gramAt(run, i)
+				key := gramKey(o.dim, g)
+				c := int(x.counts[key]) + gramCost + dimCost[o.dim] + chanceCost(run, i)
+				if bestCost < 0 || c < bestCost {
+					best, bestCost = anchorKey{key: key, dim: o.dim, gram: g, isGram: true}, c
+				}
 			}
-			if bestCost < 0 || c < bestCost {
-				best, bestCost = anchorKey{key: key, dim: o.dim, gram: g, isGram: true}, c
-			}
-		}
-		if bestCost < 0 {
-			return nil, 0
 		}
 		keys, cost = append(keys, best), cost+bestCost
 	}
@@ -196,10 +199,10 @@ func (x *anchors) options(l *leaf) []option {
 		out = append(out, option{dim: d, exact: hashString(x.seed, d, v)})
 	}
 	for i := range l.text.masks {
-		out = append(out, option{dim: d, literals: long(l.text.masks[i].literal())})
+		out = append(out, option{dim: d, needs: needOf(l.text.masks[i].runs())})
 	}
 	for _, re := range l.text.exprs {
-		out = append(out, option{dim: d, literals: requiredLiterals(re.String(), false)})
+		out = append(out, option{dim: d, needs: needsOf(re.String(), false)})
 	}
 	return out
 }
@@ -225,19 +228,16 @@ func digestBytes[H interface{ [16]byte | [32]byte }](h H) []byte {
 func (x *anchors) urlOptions(l *leaf) []option {
 	var out []option
 	add := func(p *urlPattern) {
-		o := option{dim: dimURL}
-		switch {
-		case p.pathIs != nil:
-			o.literals = long(p.pathIs.literal())
-		case p.path != "":
-			o.literals = long(p.path)
-		case p.masked != nil:
-			o.literals = long(p.masked.literal())
+		var runs []string
+		if p.masked != nil {
+			runs = p.masked.runs()
 		}
+		if p.pathIs != nil {
+			runs = append(runs, p.pathIs.runs()...)
+		}
+		o := option{dim: dimURL, needs: needOf(append(runs, p.path))}
 		if p.host != "" {
 			o.exact = hashString(x.seed, dimURL, p.host)
-		} else if o.literals == nil && p.masked != nil {
-			o.literals = long(p.masked.literal())
 		}
 		out = append(out, o)
 	}
@@ -250,17 +250,24 @@ func (x *anchors) urlOptions(l *leaf) []option {
 		}
 	}
 	for _, re := range l.url.exprs {
-		out = append(out, option{dim: dimURL, literals: requiredLiterals(re.String(), true)})
+		out = append(out, option{dim: dimURL, needs: needsOf(re.String(), true)})
 	}
 	return out
 }
 
-// long is the one literal, when it is long enough to hold a gram.
-func long(literal string) []string {
-	if len(literal) < gramLen {
+// needOf is the one need of a pattern that holds all runs, of which those too
+// short for a gram do not help.
+func needOf(runs []string) needs {
+	var need []string
+	for _, run := range runs {
+		if len(run) >= gramLen {
+			need = append(need, run)
+		}
+	}
+	if need == nil {
 		return nil
 	}
-	return []string{literal}
+	return needs{need}
 }
 
 // prefixesOf covers ranges exactly with prefixes.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,6 +121,39 @@ func BenchmarkDecision(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// Traffic whose hosts, paths, users and addresses differ from one decision to
+// the next, a third of it to hosts of the rules: memory is not warm.
+func BenchmarkVaried(b *testing.B) {
+	for _, n := range []int{10, 100_000} {
+		rules := mixedRules(n)
+		p, err := Compile(rules, nil, settings.DefaultProtection(), Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		rnd := rand.New(rand.NewPCG(3, 4))
+		facts := make([]*Facts, 8192)
+		for i := range facts {
+			req, _ := benchExchange()
+			host := fmt.Sprintf("www.h%d.example", rnd.IntN(100_000))
+			if m := rules.Access[rnd.IntN(n)].Match.All; i%3 == 0 && len(m) > 0 && len(m[0].URL) > 0 && !strings.ContainsAny(m[0].URL[0], "*:/") {
+				host = m[0].URL[0]
+			}
+			req.Request.URL = fmt.Appendf(nil, "https://%s/static/%x/app.%x.js?id=%d", host, rnd.Uint32(), rnd.Uint32(), rnd.IntN(1e6))
+			req.Client.User = fmt.Appendf(nil, "EXAMPLE\\user%d", rnd.IntN(50_000))
+			req.Client.Addr = netip.AddrFrom4([4]byte{10, byte(rnd.IntN(256)), byte(rnd.IntN(256)), byte(rnd.IntN(256))})
+			facts[i] = factsOf(b, req, benchNow)
+		}
+		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				i++
+				p.Access(facts[i%len(facts)])
+			}
+		})
 	}
 }
 

@@ -15,7 +15,12 @@ const gramLen = 4
 // them only when they have nothing better.
 const commonGrams = "http:// https://www. .com .com/ .net .net/ .org .org/ index.html .htm .php .aspx mozilla/5.0 (windows nt 10.0; win64; x64) applewebkit/537.36 (khtml, like gecko) chrome/ safari/537.36 firefox/ application/ text/ image/ video/ audio/"
 
-const commonGramCost = 5_000
+// What common grams cost, and those of digits alone, which dates and numbers in
+// URLs meet by chance.
+const (
+	commonGramCost = 5_000
+	digitGramCost  = 50
+)
 
 func gramAt(s string, i int) uint32 {
 	return uint32(s[i])<<24 | uint32(s[i+1])<<16 | uint32(s[i+2])<<8 | uint32(s[i+3])
@@ -29,7 +34,17 @@ func gramKey(d dim, g uint32) uint64 {
 	return x ^ x>>31
 }
 
-func isCommonGram(s string, i int) bool { return strings.Contains(commonGrams, s[i:i+gramLen]) }
+// chanceCost is what the gram at s[i] costs because traffic has it by chance.
+func chanceCost(s string, i int) int {
+	gram := s[i : i+gramLen]
+	switch {
+	case strings.Contains(commonGrams, gram):
+		return commonGramCost
+	case strings.Trim(gram, "0123456789") == "":
+		return digitGramCost
+	}
+	return 0
+}
 
 // gramFilter is the bit table of one dimension.
 type gramFilter struct {

@@ -9,10 +9,10 @@ import (
 // maxAlternatives bounds how many literals one expression is looked up by.
 const maxAlternatives = 16
 
-// requiredLiterals returns texts, in lower case, of which every text that expr
-// matches holds at least one in its lower-case form; nil when there are none
-// long enough. ascii says that only ASCII is ever matched.
-func requiredLiterals(expr string, ascii bool) []string {
+// needsOf returns what every text that expr matches holds in its lower-case form;
+// nil when that is nothing long enough. ascii says that only ASCII is ever
+// matched.
+func needsOf(expr string, ascii bool) needs {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		return nil
@@ -20,12 +20,10 @@ func requiredLiterals(expr string, ascii bool) []string {
 	return required(re.Simplify(), ascii)
 }
 
-func required(re *syntax.Regexp, ascii bool) []string {
+func required(re *syntax.Regexp, ascii bool) needs {
 	switch re.Op {
 	case syntax.OpLiteral:
-		if run := longestRun(re.Rune, re.Flags&syntax.FoldCase != 0 && !ascii); len(run) >= gramLen {
-			return []string{run}
-		}
+		return needOf([]string{longestRun(re.Rune, re.Flags&syntax.FoldCase != 0 && !ascii)})
 	case syntax.OpCapture, syntax.OpPlus:
 		return required(re.Sub[0], ascii)
 	case syntax.OpRepeat:
@@ -33,36 +31,39 @@ func required(re *syntax.Regexp, ascii bool) []string {
 			return required(re.Sub[0], ascii)
 		}
 	case syntax.OpConcat:
-		var best []string
-		for _, sub := range re.Sub {
-			if lits := required(sub, ascii); shortest(lits) > shortest(best) {
-				best = lits
-			}
-		}
-		return best
+		return requiredOfAll(re.Sub, ascii)
 	case syntax.OpAlternate:
-		var all []string
+		var all needs
 		for _, sub := range re.Sub {
-			lits := required(sub, ascii)
-			if lits == nil || len(all)+len(lits) > maxAlternatives {
+			n := required(sub, ascii)
+			if n == nil || len(all)+len(n) > maxAlternatives {
 				return nil
 			}
-			all = append(all, lits...)
+			all = append(all, n...)
 		}
 		return all
 	}
 	return nil
 }
 
-func shortest(lits []string) int {
-	if len(lits) == 0 {
-		return 0
+// requiredOfAll joins what parts that follow each other need: all single needs
+// make one, with more runs to choose from. Only without any is a part with
+// alternatives looked at, the one with the fewest.
+func requiredOfAll(subs []*syntax.Regexp, ascii bool) needs {
+	var runs []string
+	var several needs
+	for _, sub := range subs {
+		switch n := required(sub, ascii); {
+		case len(n) == 1:
+			runs = append(runs, n[0]...)
+		case len(n) > 1 && (several == nil || len(n) < len(several)):
+			several = n
+		}
 	}
-	n := len(lits[0])
-	for _, l := range lits[1:] {
-		n = min(n, len(l))
+	if runs != nil {
+		return needs{runs}
 	}
-	return n
+	return several
 }
 
 // longestRun returns the longest run of runes, in lower case, that can be looked

@@ -96,17 +96,13 @@ func fitsEnd(part, s []byte) bool {
 	return false
 }
 
-// literal is the longest run of the mask that stands for itself.
-func (m *mask) literal() string {
-	best := ""
+// runs are the pieces of the mask that stand for themselves.
+func (m *mask) runs() []string {
+	var out []string
 	for _, part := range m.parts {
-		for run := range strings.SplitSeq(string(part), "?") {
-			if len(run) > len(best) {
-				best = run
-			}
-		}
+		out = append(out, strings.Split(string(part), "?")...)
 	}
-	return best
+	return out
 }
 
 // appendLower writes s in lower case, letters of all scripts included. Bytes

@@ -46,14 +46,16 @@ func FuzzMask(f *testing.F) {
 		if have, want := m.match([]byte(text)), re.MatchString(text); have != want {
 			t.Errorf("%q on %q: have %v, want %v", pattern, text, have, want)
 		}
-		if lit := m.literal(); m.match([]byte(text)) && !strings.Contains(text, lit) {
-			t.Errorf("%q fits %q without its literal %q", pattern, text, lit)
+		for _, run := range m.runs() {
+			if m.match([]byte(text)) && !strings.Contains(text, run) {
+				t.Errorf("%q fits %q without its run %q", pattern, text, run)
+			}
 		}
 	})
 }
 
-// Whatever an expression matches holds one of its literals.
-func FuzzLiteral(f *testing.F) {
+// Whatever an expression matches holds all runs of one of its needs.
+func FuzzNeeds(f *testing.F) {
 	f.Add("track(er|ing)[0-9]+", "/TRACKER7")
 	f.Add("(?i)straße|Kelvin", "xx\u212aelvinxx")
 	f.Add("(abcd|efgh)+?x{2,}wxyz", "efghxxxwxyz")
@@ -67,16 +69,20 @@ func FuzzLiteral(f *testing.F) {
 		low := lowerText(text)
 		ascii := strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 		for _, only := range []bool{false, true} {
-			lits := requiredLiterals(expr, only)
-			if lits == nil || only && !ascii {
+			all := needsOf(expr, only)
+			if all == nil || only && !ascii {
 				continue
 			}
-			found := false
-			for _, l := range lits {
-				found = found || strings.Contains(low, l)
+			met := false
+			for _, need := range all {
+				here := true
+				for _, run := range need {
+					here = here && strings.Contains(low, run)
+				}
+				met = met || here
 			}
-			if !found {
-				t.Errorf("%q matches %q, which holds none of %q (ascii %v)", expr, text, lits, only)
+			if !met {
+				t.Errorf("%q matches %q, which holds none of %q (ascii %v)", expr, text, all, only)
 			}
 		}
 	})
