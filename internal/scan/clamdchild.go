@@ -42,8 +42,8 @@ type ClamdChildConfig struct {
 	Nice int // as child.Config
 
 	Sessions, Queue int           // as ClamdConfig
-	MaxObject       int64         // as ClamdConfig
-	MaxScan         int64         // bytes scanned of one object, unpacked; 4 times MaxObject by default
+	MaxObject       int64         // as ClamdConfig; cut to 2 GiB - 3, which is all that clamd takes
+	MaxScan         int64         // bytes scanned of one object, unpacked, cut to 4 GiB - 2; 4 times MaxObject by default
 	MaxRecursion    int           // depth of containers; 32 by default
 	MaxFiles        int           // members of a container; 10,000 by default
 	MaxTime         time.Duration // as ClamdConfig
@@ -103,7 +103,7 @@ type problem struct {
 }
 
 // StartClamdChild starts clamd and returns at once; Health says Starting until
-// it answers. Close ends it.
+// it answers. ctx lends its values only: Close ends clamd.
 func StartClamdChild(ctx context.Context, cfg ClamdChildConfig) (*ClamdChild, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("clamd as a child: %w", err)
@@ -134,6 +134,7 @@ func (c *ClamdChild) start(ctx context.Context) error {
 		return err
 	}
 	c.publish()
+	ctx = context.WithoutCancel(ctx)
 	c.child, err = child.Start(ctx, child.Config{
 		Name: cfg.Name, Path: cfg.Program, Args: []string{"--config-file=" + confPath(c.dir)},
 		Credential: c.credential, Nice: cfg.Nice, Log: cfg.Log, Output: c.line,
@@ -141,7 +142,7 @@ func (c *ClamdChild) start(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, c.Clamd.Close())
 	}
-	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	loop, cancel := context.WithCancel(ctx)
 	c.cancel = cancel
 	go c.run(loop)
 	return nil

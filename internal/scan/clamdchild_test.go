@@ -296,3 +296,10 @@ func TestClamdDiesWithItsParent(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+func TestClamdChildTakesTheLargestObjects(t *testing.T) {
+	c := startChild(t, ClamdChildConfig{MaxObject: 2<<30 - 1, AlertEncrypted: true, AlertMacros: true, MaxRecursion: 100})
+	if r := scanFor(t, c, inMemory(encryptedZip), 5*time.Second); r.Status != Encrypted {
+		t.Errorf("%+v", r)
+	}
+}

@@ -11,7 +11,9 @@ import (
 
 const (
 	maxSocketPath = 107       // sockaddr_un holds 108 bytes with the NUL
-	maxClamdFile  = 2<<30 - 2 // bytes; clamd takes no larger file
+	maxClamdFile  = 2<<30 - 3 // bytes; clamd takes no larger file
+	maxClamdScan  = 4<<30 - 2 // bytes
+	maxNormalized = 128 << 20 // bytes
 )
 
 // clamdConf renders clamd's configuration. Paths go in as they are: clamd knows
@@ -56,10 +58,12 @@ func setLimits(set func(string, any), cfg *ClamdChildConfig) {
 	size := min(max(cfg.MaxObject, cfg.MaxScan)+1, maxClamdFile)
 	set("MaxFileSize", size)
 	set("MaxScanSize", max(cfg.MaxObject, cfg.MaxScan)+1)
-	// Above these clamd leaves a part of its work out and still says OK.
-	for _, name := range []string{"MaxEmbeddedPE", "MaxHTMLNormalize", "MaxHTMLNoTags", "MaxScriptNormalize", "PCREMaxFileSize"} {
-		set(name, size)
+	// Above these clamd leaves a part of its work out and still says OK; the
+	// first four cost memory.
+	for _, name := range []string{"MaxEmbeddedPE", "MaxHTMLNormalize", "MaxHTMLNoTags", "MaxScriptNormalize"} {
+		set(name, min(size, maxNormalized))
 	}
+	set("PCREMaxFileSize", size)
 	set("MaxRecursion", cfg.MaxRecursion)
 	set("MaxFiles", cfg.MaxFiles)
 	set("MaxScanTime", cfg.MaxTime.Milliseconds())
@@ -88,9 +92,7 @@ func (c *ClamdChildConfig) setDefaults() error {
 	if c.Sessions < 0 || c.Queue < 0 || c.MaxObject < 0 || c.MaxScan < 0 || c.MaxRecursion < 0 || c.MaxFiles < 0 || c.MaxTime < 0 || c.HangTimeout < 0 {
 		return errors.New("limits must not be negative")
 	}
-	if c.MaxObject > maxClamdFile || c.MaxScan > 4<<30-2 {
-		return fmt.Errorf("clamd takes objects of %d bytes and scans 4 GiB of each at most", maxClamdFile)
-	}
+	c.MaxObject, c.MaxScan = min(c.MaxObject, maxClamdFile), min(c.MaxScan, maxClamdScan)
 	client := ClamdConfig{Network: "unix", Name: c.Name, Sessions: c.Sessions, MaxTime: c.MaxTime, MaxObject: c.MaxObject, PollInterval: c.PollInterval}
 	if err := client.setDefaults(); err != nil {
 		return err
@@ -98,7 +100,7 @@ func (c *ClamdChildConfig) setDefaults() error {
 	c.Name, c.Sessions, c.MaxTime, c.MaxObject, c.PollInterval = client.Name, client.Sessions, client.MaxTime, client.MaxObject, client.PollInterval
 	setDefault(&c.Program, "/usr/sbin/clamd")
 	setDefault(&c.User, "clamav")
-	setDefault(&c.MaxScan, 4*c.MaxObject)
+	setDefault(&c.MaxScan, min(4*c.MaxObject, maxClamdScan))
 	setDefault(&c.MaxRecursion, 32)
 	setDefault(&c.MaxFiles, 10_000)
 	setDefault(&c.HangTimeout, time.Minute)
