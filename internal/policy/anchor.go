@@ -166,7 +166,7 @@ func (x *anchors) rarest(o *option) (keys []anchorKey, cost int) {
 			for i := 0; i+gramLen <= len(run); i++ {
 				g := gramAt(run, i)
 				key := gramKey(o.dim, g)
-				c := int(x.counts[key]) + gramCost + dimCost[o.dim] + chanceCost(run, i)
+				c := chance(run, i)*int(x.counts[key]) + gramCost + dimCost[o.dim]
 				if bestCost < 0 || c < bestCost {
 					best, bestCost = anchorKey{key: key, dim: o.dim, gram: g, isGram: true}, c
 				}

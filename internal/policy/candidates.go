@@ -51,6 +51,9 @@ func (c *cursors) push(ix *index, p postings) {
 }
 
 func (c *cursors) key(ix *index, key uint64) {
+	if !ix.keys.has(uint32(key >> 32)) {
+		return
+	}
 	if i := ix.find(key); i >= 0 {
 		c.push(ix, ix.slots[i].postings)
 	}

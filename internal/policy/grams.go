@@ -15,11 +15,11 @@ const gramLen = 4
 // them only when they have nothing better.
 const commonGrams = "http:// https://www. .com .com/ .net .net/ .org .org/ index.html .htm .php .aspx mozilla/5.0 (windows nt 10.0; win64; x64) applewebkit/537.36 (khtml, like gecko) chrome/ safari/537.36 firefox/ application/ text/ image/ video/ audio/"
 
-// What common grams cost, and those of digits alone, which dates and numbers in
-// URLs meet by chance.
+// How often traffic has a gram by chance, against one of letters: common grams
+// nearly always, grams of digits alone in every date and number.
 const (
-	commonGramCost = 5_000
-	digitGramCost  = 50
+	commonWeight = 1000
+	digitWeight  = 8
 )
 
 func gramAt(s string, i int) uint32 {
@@ -34,35 +34,35 @@ func gramKey(d dim, g uint32) uint64 {
 	return x ^ x>>31
 }
 
-// chanceCost is what the gram at s[i] costs because traffic has it by chance.
-func chanceCost(s string, i int) int {
+// chance is the weight of the gram at s[i].
+func chance(s string, i int) int {
 	gram := s[i : i+gramLen]
 	switch {
 	case strings.Contains(commonGrams, gram):
-		return commonGramCost
+		return commonWeight
 	case strings.Trim(gram, "0123456789") == "":
-		return digitGramCost
+		return digitWeight
 	}
-	return 0
+	return 1
 }
 
-// gramFilter is the bit table of one dimension.
-type gramFilter struct {
+// bitFilter tells for most keys that are not in a set that they are not.
+type bitFilter struct {
 	bits  []uint64
 	shift uint8
 }
 
-func newGramFilter(n int) *gramFilter {
-	width := max(10, bits.Len(uint(n))+4)
-	return &gramFilter{bits: make([]uint64, 1<<(width-6)), shift: uint8(32 - width)}
+func newBitFilter(n int) *bitFilter {
+	width := min(28, max(10, bits.Len(uint(n))+4))
+	return &bitFilter{bits: make([]uint64, 1<<(width-6)), shift: uint8(32 - width)}
 }
 
-func (g *gramFilter) add(gram uint32) {
-	h := gram * 0x9e3779b1 >> g.shift
+func (g *bitFilter) add(key uint32) {
+	h := key * 0x9e3779b1 >> g.shift
 	g.bits[h>>6] |= 1 << (h & 63)
 }
 
-func (g *gramFilter) has(gram uint32) bool {
-	h := gram * 0x9e3779b1 >> g.shift
+func (g *bitFilter) has(key uint32) bool {
+	h := key * 0x9e3779b1 >> g.shift
 	return g.bits[h>>6]&(1<<(h&63)) != 0
 }

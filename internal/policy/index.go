@@ -52,7 +52,8 @@ type index struct {
 	addrs  *bart.Fast[uint32]
 	nested []nestedPostings // by the value in addrs
 	exact  uint16           // bit set of dim
-	grams  [numDims]*gramFilter
+	grams  [numDims]*bitFilter
+	keys   *bitFilter // of the keys in slots that are no grams: most look-ups end here
 }
 
 // postings are places of rules in rising order: post[off:][:ordinary], then
@@ -242,6 +243,7 @@ func newIndex(units []unit, seed maphash.Seed) *index {
 	var always, entries, prefixed []keyed
 	prefixes := map[uint64]netip.Prefix{}
 	gramsOf := [numDims][]uint32{}
+	var exact []uint64
 	for _, u := range units {
 		if u.anchor == nil {
 			always = append(always, keyed{0, u.pos, u.waiting})
@@ -253,6 +255,7 @@ func newIndex(units []unit, seed maphash.Seed) *index {
 				gramsOf[k.dim] = append(gramsOf[k.dim], k.gram)
 			} else {
 				ix.exact |= 1 << k.dim
+				exact = append(exact, k.key)
 			}
 		}
 		for _, p := range u.anchor.prefixes {
@@ -263,11 +266,15 @@ func newIndex(units []unit, seed maphash.Seed) *index {
 	}
 	for d, grams := range gramsOf {
 		if len(grams) > 0 {
-			ix.grams[d] = newGramFilter(len(grams))
+			ix.grams[d] = newBitFilter(len(grams))
 			for _, g := range grams {
 				ix.grams[d].add(g)
 			}
 		}
+	}
+	ix.keys = newBitFilter(len(exact))
+	for _, k := range exact {
+		ix.keys.add(uint32(k >> 32))
 	}
 	ix.lay(always, func(_ uint64, p postings) { ix.always = p })
 	ix.layTable(entries)
