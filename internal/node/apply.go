@@ -21,7 +21,7 @@ import (
 // firstSettings reads the document, or where it is of no use the last revision
 // that was in force; problem then says what is wrong with the document.
 func (n *Node) firstSettings() (s *settings.Settings, problem, err error) {
-	s, problem = readSettings(n.cfg.Document)
+	s, problem = n.read()
 	if problem == nil {
 		if _, problem = Check(s); problem == nil {
 			return s, nil, nil
@@ -38,6 +38,17 @@ func (n *Node) firstSettings() (s *settings.Settings, problem, err error) {
 		return nil, nil, fmt.Errorf("%w\nand the last good revision: %w", problem, err)
 	}
 	return s, problem, nil
+}
+
+// read reads the document, having looked at everything that it depends on.
+func (n *Node) read() (*settings.Settings, error) {
+	n.seen.look(n.cfg.Document)
+	s, err := readSettings(n.cfg.Document)
+	if err == nil {
+		n.seen = seen{n.cfg.Document: n.seen[n.cfg.Document]}
+		n.seen.look(inputs(s)...)
+	}
+	return s, err
 }
 
 // readSettings reads a document; one that is missing means the defaults.
@@ -59,7 +70,9 @@ func readSettings(name string) (*settings.Settings, error) {
 // Reload reads the document again and puts it in force. On an error everything
 // stays as it was, and the error is shown wherever the node's state is.
 func (n *Node) Reload(ctx context.Context) error {
-	s, err := readSettings(n.cfg.Document)
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	s, err := n.read()
 	if err == nil {
 		err = n.apply(ctx, s)
 	}
@@ -96,14 +109,14 @@ func (n *Node) apply(ctx context.Context, s *settings.Settings) error {
 	icap := &s.Node.ICAP
 	fresh, err := n.listeners.open(ctx, icap.Listen, icap.TLS.Listen, &n.tls)
 	if err != nil {
-		engines.retire(n.engines, n.log)
+		engines.retire(ctx, n.engines, n.log)
 		if n.current != nil {
 			n.tls.Store(n.current.tls)
 		}
 		return err
 	}
 	if err := n.swap(b, n.snapshot(b, engines)); err != nil {
-		engines.retire(n.engines, n.log)
+		engines.retire(ctx, n.engines, n.log)
 		for _, l := range fresh {
 			err = errors.Join(err, l.Close())
 		}
@@ -112,7 +125,7 @@ func (n *Node) apply(ctx context.Context, s *settings.Settings) error {
 	old := n.engines
 	n.current, n.engines = b, engines
 	n.retire(s, fresh)
-	old.retire(engines, n.log)
+	old.retire(ctx, engines, n.log)
 	return n.remember(b)
 }
 
@@ -170,10 +183,11 @@ func (n *Node) remember(b *built) error {
 	return nil
 }
 
-func (n *Node) inputStamps() map[string]stamp {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return stamps(inputs(n.cfg.Document, n.current.settings))
+// inputsChanged tells whether a reload is due.
+func (n *Node) inputsChanged() bool {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	return n.seen.changed()
 }
 
 // needsRestart names the changed settings that act only at the next start.

@@ -2,11 +2,13 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -20,12 +22,15 @@ const systemSignatures = "/var/lib/clamav"
 // clamdProgram is Debian's.
 const clamdProgram = "/usr/sbin/clamd"
 
+// closer ends an engine.
+type closer func(context.Context) error
+
 // runningEngine is an engine that is kept from one revision to the next as long
 // as the settings want the same.
 type runningEngine struct {
 	key    string
 	engine scan.Engine
-	close  io.Closer // nil: nothing to close
+	close  closer // nil: nothing to close
 }
 
 // engineSet is the engines of one revision, in the order in which they are asked:
@@ -50,10 +55,10 @@ func (es engineSet) find(key string) *runningEngine {
 }
 
 // retire closes the engines of es that next does not use any more.
-func (es engineSet) retire(next engineSet, log *slog.Logger) {
+func (es engineSet) retire(ctx context.Context, next engineSet, log *slog.Logger) {
 	for _, e := range es {
 		if next.find(e.key) == nil && e.close != nil {
-			if err := e.close.Close(); err != nil {
+			if err := e.close(ctx); err != nil {
 				log.Warn("close engine", "engine", e.engine.Name(), "error", err)
 			}
 		}
@@ -63,7 +68,7 @@ func (es engineSet) retire(next engineSet, log *slog.Logger) {
 // wantedEngine is an engine that the settings name: key tells it from others.
 type wantedEngine struct {
 	key  string
-	open func(context.Context) (scan.Engine, io.Closer, error)
+	open func(context.Context) (scan.Engine, closer, error)
 }
 
 // openEngines keeps what old has and starts the rest. On an error nothing new
@@ -75,12 +80,12 @@ func openEngines(ctx context.Context, want []wantedEngine, old engineSet, log *s
 			next = append(next, e)
 			continue
 		}
-		engine, closer, err := w.open(ctx)
+		engine, end, err := w.open(ctx)
 		if err != nil {
-			next.retire(old, log)
+			next.retire(ctx, old, log)
 			return nil, err
 		}
-		next = append(next, &runningEngine{w.key, engine, closer})
+		next = append(next, &runningEngine{w.key, engine, end})
 	}
 	return next, nil
 }
@@ -101,24 +106,26 @@ func (p Paths) hashList(h *settings.HashList) wantedEngine {
 	stamp, _ := stampOf(h.File) // a missing file is the opening's error
 	return wantedEngine{
 		key: fmt.Sprintf("hashlist %+v %v", *h, stamp),
-		open: func(ctx context.Context) (scan.Engine, io.Closer, error) {
+		open: func(ctx context.Context) (scan.Engine, closer, error) {
 			l, err := scan.NewHashList(ctx, scan.HashListConfig{Name: h.Name, Path: h.File, CacheDir: p.hashLists()})
 			if err != nil {
 				return nil, nil, fmt.Errorf("engines.hashlists: %w", err)
 			}
-			return l, l, nil
+			return l, nil, nil
 		},
 	}
 }
 
 func (p Paths) clamdEngine(c *settings.Clamd, limit time.Duration, depth int, log *slog.Logger) wantedEngine {
+	key := fmt.Sprintf("clamd %+v %v %d", *c, limit, depth)
+	sum := sha256.Sum256([]byte(key))
 	return wantedEngine{
-		key: fmt.Sprintf("clamd %+v %v %d", *c, limit, depth),
-		open: func(ctx context.Context) (scan.Engine, io.Closer, error) {
+		key: key,
+		open: func(ctx context.Context) (scan.Engine, closer, error) {
 			if c.Mode == "external" {
 				return externalClamd(c, limit)
 			}
-			return p.ownClamd(ctx, c, limit, depth, log)
+			return p.ownClamd(ctx, hex.EncodeToString(sum[:4]), c, limit, depth, log)
 		},
 	}
 }
@@ -127,7 +134,7 @@ func (p Paths) clamdEngine(c *settings.Clamd, limit time.Duration, depth int, lo
 // does not tell when its local databases change.
 const externalCacheAge = time.Hour
 
-func externalClamd(c *settings.Clamd, limit time.Duration) (scan.Engine, io.Closer, error) {
+func externalClamd(c *settings.Clamd, limit time.Duration) (scan.Engine, closer, error) {
 	network := "tcp"
 	if strings.HasPrefix(c.Socket, "/") {
 		network = "unix"
@@ -138,12 +145,12 @@ func externalClamd(c *settings.Clamd, limit time.Duration) (scan.Engine, io.Clos
 	if err != nil {
 		return nil, nil, fmt.Errorf("engines.clamd: %w", err)
 	}
-	return e, e, nil
+	return e, func(context.Context) error { return e.Close() }, nil
 }
 
 // ownClamd starts clamd. Where it cannot be started, the engine is down and says
 // why: the fail policy decides what passes, and the node lives.
-func (p Paths) ownClamd(ctx context.Context, c *settings.Clamd, limit time.Duration, depth int, log *slog.Logger) (scan.Engine, io.Closer, error) {
+func (p Paths) ownClamd(ctx context.Context, key string, c *settings.Clamd, limit time.Duration, depth int, log *slog.Logger) (scan.Engine, closer, error) {
 	signatures := c.Signatures
 	if signatures == "" {
 		signatures = p.signatures()
@@ -153,8 +160,11 @@ func (p Paths) ownClamd(ctx context.Context, c *settings.Clamd, limit time.Durat
 		log.Error("engine down", "engine", "clamd", "error", err)
 		return absentEngine{"clamd", err, time.Now()}, nil, nil
 	}
+	// A clamd of other settings runs until this one is in force: each has a
+	// directory of its own.
+	dir := filepath.Join(p.clamd(), key)
 	e, err := scan.StartClamdChild(ctx, scan.ClamdChildConfig{
-		Program: clamdProgram, Dir: p.clamd(), Signatures: signatures, System: systemSignatures,
+		Program: clamdProgram, Dir: dir, Signatures: signatures, System: systemSignatures,
 		Sessions: c.Sessions, MaxObject: int64(c.MaxObject), MaxTime: limit, MaxRecursion: depth,
 		AlertEncrypted: true, AlertMacros: true, Log: log,
 	})
@@ -162,7 +172,7 @@ func (p Paths) ownClamd(ctx context.Context, c *settings.Clamd, limit time.Durat
 		log.Error("engine down", "engine", "clamd", "error", err)
 		return absentEngine{"clamd", err, time.Now()}, nil, nil
 	}
-	return e, e, nil
+	return e, func(ctx context.Context) error { return errors.Join(e.Close(ctx), os.RemoveAll(dir)) }, nil
 }
 
 // absentEngine stands for an engine that could not be started.

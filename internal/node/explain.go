@@ -76,7 +76,7 @@ func (e *Explanation) decideAgain(s *settings.Settings, id tx.ID) (policy.Explan
 	}
 	t := e.transaction(id)
 	var f policy.Facts
-	if err := f.Reset(t, id.Time()); err != nil {
+	if err := f.Reset(t, id.Time()); err != nil && len(t.Request.URL) > 0 {
 		return policy.Explanation{}, err
 	}
 	return p.Explain(&f, e.objects()), nil
@@ -86,7 +86,10 @@ func (e *Explanation) decideAgain(s *settings.Settings, id tx.ID) (policy.Explan
 func (e *Explanation) transaction(id tx.ID) *tx.Transaction {
 	ev := e.Event
 	t := &tx.Transaction{ID: id, Start: id.Time(), Length: number(ev["length"], -1), HasBody: len(e.Objects) > 0}
-	t.Request = tx.Request{Method: []byte(ev["method"]), URL: []byte(ev["url"])}
+	t.Request = tx.Request{Method: []byte(ev["method"])}
+	if ev["url"] != "-" {
+		t.Request.URL = []byte(ev["url"])
+	}
 	add := func(h *tx.Header, name, value string) {
 		if value != "" {
 			*h = append(*h, tx.Field{Name: []byte(name), Value: []byte(value)})

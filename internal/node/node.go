@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -56,6 +55,9 @@ type Node struct {
 	failed   chan error // a listener that ended by itself
 	draining atomic.Bool
 
+	reloading sync.Mutex // one reading of the settings at a time; guards seen
+	seen      seen
+
 	mu        sync.Mutex // one change at a time; guards what follows
 	current   *built
 	engines   engineSet
@@ -68,7 +70,7 @@ type Node struct {
 // Start builds a node, opens its listeners and serves until Shutdown. The
 // document's problems are an error only where there is no revision to go on with.
 func Start(ctx context.Context, cfg Config) (*Node, error) {
-	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), listeners: listeners{}, failed: make(chan error, 16)}
+	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), listeners: listeners{}, seen: seen{}, failed: make(chan error, 16)}
 	if err := os.MkdirAll(cfg.Paths.Data, 0o750); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -182,7 +184,6 @@ func (n *Node) serve(key string, l net.Listener) {
 func (n *Node) Run(ctx context.Context, reload <-chan os.Signal) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	seen := n.inputStamps()
 	states := map[string]scan.State{}
 	for {
 		select {
@@ -191,13 +192,11 @@ func (n *Node) Run(ctx context.Context, reload <-chan os.Signal) error {
 		case err := <-n.failed:
 			return err
 		case <-reload:
-			seen = n.inputStamps()
 			_ = n.Reload(ctx) // said and kept as the node's problem
 		case <-tick.C:
 			n.watchEngines(states)
-			if now := n.inputStamps(); !maps.Equal(now, seen) {
+			if n.inputsChanged() {
 				_ = n.Reload(ctx) // said and kept as the node's problem
-				seen = n.inputStamps()
 			}
 		}
 	}
@@ -234,8 +233,9 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	if err := n.server.Shutdown(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("drain: %w", err))
 	}
+	errs = append(errs, n.closeParts(context.WithoutCancel(ctx)))
 	n.serving.Wait()
-	return errors.Join(append(errs, n.closeParts(context.WithoutCancel(ctx)))...)
+	return errors.Join(errs...)
 }
 
 func (n *Node) closeParts(ctx context.Context) error {
@@ -252,7 +252,7 @@ func (n *Node) closeParts(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	n.engines.retire(nil, n.log)
+	n.engines.retire(ctx, nil, n.log)
 	if n.events != nil {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()

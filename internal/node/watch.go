@@ -27,9 +27,9 @@ func stampOf(name string) (stamp, error) {
 	return stamp{fi.Size(), fi.ModTime().UnixNano(), true}, nil
 }
 
-// inputs are the files that a revision was made of.
-func inputs(document string, s *settings.Settings) []string {
-	files := []string{document}
+// inputs are the files that a revision is made of besides its document.
+func inputs(s *settings.Settings) []string {
+	var files []string
 	for _, h := range s.Engines.HashLists {
 		files = append(files, h.File)
 	}
@@ -44,11 +44,23 @@ func inputs(document string, s *settings.Settings) []string {
 	return files
 }
 
-// stamps looks at all of them; a missing file is a state like any other.
-func stamps(files []string) map[string]stamp {
-	out := make(map[string]stamp, len(files))
+// seen remembers how files looked. A missing file is a state like any other.
+type seen map[string]stamp
+
+// look takes in files. It must be called before they are read: a change while
+// they are read is then noticed afterwards.
+func (s seen) look(files ...string) {
 	for _, f := range files {
-		out[f], _ = stampOf(f)
+		s[f], _ = stampOf(f)
 	}
-	return out
+}
+
+// changed tells whether any of the files looks different now.
+func (s seen) changed() bool {
+	for f, before := range s {
+		if now, _ := stampOf(f); now != before {
+			return true
+		}
+	}
+	return false
 }

@@ -36,8 +36,6 @@ func (j *judge) mark(v *tx.Verdict) {
 	switch {
 	case f.failed:
 		v.Reason, v.Detail, v.Unscanned = f.failure.reason, f.failure.detail, true
-	case j.partial() && j.report != nil:
-		v.Reason, v.Detail, v.Unscanned = tx.Partial, "only a range of the object passed by", true
 	case f.unlooked:
 		v.Detail, v.Unscanned = "no engine looked at it", true
 	}

@@ -9,7 +9,10 @@ import (
 // still open at the end of a request is left to the response (see policy's
 // DESIGN.md); one that waits for the body is asked again for each object.
 func (j *judge) decideHead() tx.Verdict {
-	if err := j.facts.Reset(j.t, j.t.Start); err != nil {
+	// An ICAP client may send a response without its request (RFC 3507 section
+	// 4.9): then the URL is not known, and no criterion on it is met.
+	unknown := len(j.t.Request.URL) == 0 && j.t.Direction == tx.DirResponse
+	if err := j.facts.Reset(j.t, j.t.Start); err != nil && !unknown {
 		return j.refuse(tx.BadURL, err.Error())
 	}
 	p := j.snap.Policy

@@ -27,17 +27,8 @@ func (j *judge) inspect(ctx context.Context, body tx.Content) {
 	m := j.message(body)
 	ctx, cancel := context.WithTimeout(ctx, j.snap.TimeLimit)
 	defer cancel()
-	if !content.Simple(m) {
-		if err := j.engine.enter(ctx); err != nil {
-			j.fail(failure{tx.TimedOut, "waited for other bodies to be taken apart for the whole time limit"})
-			return
-		}
-		defer j.engine.leave()
-	}
 	r := &report{}
-	err := j.snap.Walker.Walk(ctx, m, func(o *content.Object) error {
-		return j.visit(ctx, r, o)
-	})
+	err := j.walk(ctx, &m, r)
 	r.took = time.Since(start)
 	j.report = r
 	for _, f := range ofWalk(err) {
@@ -46,6 +37,19 @@ func (j *judge) inspect(ctx context.Context, body tx.Content) {
 	if err == nil && r.cacheable() && j.snap.Chain.Key() == j.chainKey {
 		j.engine.keep(key, r)
 	}
+}
+
+// walk visits everything in the body. A small plain body has only itself, and
+// does not wait for its turn.
+func (j *judge) walk(ctx context.Context, m *content.Message, r *report) error {
+	if o, ok := j.snap.Walker.Simple(*m); ok {
+		return j.visit(ctx, r, &o)
+	}
+	if err := j.engine.enter(ctx); err != nil {
+		return err
+	}
+	defer j.engine.leave()
+	return j.snap.Walker.Walk(ctx, *m, func(o *content.Object) error { return j.visit(ctx, r, o) })
 }
 
 // message says what the transaction knows about the body's meaning.

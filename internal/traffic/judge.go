@@ -63,6 +63,9 @@ func (j *judge) Body(ctx context.Context, b tx.Body) (v tx.Verdict) {
 	switch {
 	case err == nil:
 		j.inspect(ctx, c)
+		if j.partial() {
+			j.fail(failure{tx.Partial, "only a range of the object passed by"})
+		}
 	case errors.Is(err, tx.ErrTooLarge):
 		j.fail(failure{tx.OverLimit, fmt.Sprintf("the body is larger than %d bytes", j.snap.BodyLimit)})
 	case errors.Is(err, tx.ErrNoRoom):

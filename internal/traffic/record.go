@@ -8,6 +8,9 @@ import (
 	"sluice/internal/tx"
 )
 
+// unknownURL stands in events of responses that came without their request.
+var unknownURL = []byte("-")
+
 // record writes the one event of the transaction.
 func (j *judge) record(d tx.Delivery, total time.Duration) {
 	t, v, e := j.t, &j.verdict, &j.event
@@ -21,6 +24,9 @@ func (j *judge) record(d tx.Delivery, total time.Duration) {
 		Inspect: j.inspecting.Microseconds(), Scan: j.scanning.Microseconds(), Total: total.Microseconds(),
 		Action: v.Action.String(), Reason: v.Reason.String(), Rule: v.Rule, Threat: v.Threat,
 		ScanStatus: j.scanStatus(), ScanDetail: v.Detail, Unscanned: v.Unscanned, Revision: j.snap.Revision,
+	}
+	if len(t.Request.URL) == 0 {
+		e.URL = unknownURL
 	}
 	if r := j.bypass.Rule; r != nil {
 		e.BypassRule = r.Name
@@ -85,8 +91,6 @@ func (j *judge) scanStatus() string {
 		return scan.Infected.String()
 	case j.report == nil || f.unlooked:
 		return scan.NotScanned.String()
-	case j.partial():
-		return tx.Partial.String()
 	}
 	return f.worst.String()
 }

@@ -267,6 +267,8 @@ rules:
 		{name: "clean response", m: message{url: "http://a.test/", response: true, body: "hello"}, action: tx.Forward, status: "clean"},
 		{name: "empty body", m: message{url: "http://a.test/", response: true}, action: tx.Forward, status: "clean"},
 		{name: "clean response, spooled", m: message{url: "http://a.test/", response: true, body: "hello", half: true}, action: tx.Forward, status: "clean"},
+		{name: "response without its request", m: message{response: true, body: "hello"}, action: tx.Forward, status: "clean"},
+		{name: "request without a URL", m: message{noBody: true}, action: tx.Block, reason: tx.BadURL},
 		{name: "malware", m: message{url: "http://a.test/", response: true, body: eicar}, action: tx.Block, reason: tx.Malware, threat: "Eicar", status: "infected"},
 		{name: "malware, spooled", m: message{url: "http://a.test/", response: true, body: eicar, half: true}, action: tx.Block, reason: tx.Malware, threat: "Eicar", status: "infected"},
 		{name: "malware uploaded", m: message{method: "POST", url: "http://a.test/", body: eicar}, action: tx.Block, reason: tx.Malware, threat: "Eicar", status: "infected"},
@@ -387,7 +389,6 @@ func TestHashListAndObjectsInTheEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
 	w := build(t, options{})
 	snap := *w.Snapshot()
 	snap.Chain = scan.NewChain([]scan.Engine{l}, nil)
