@@ -47,7 +47,7 @@ const (
 
 // maxLine bounds a line that is read back, in bytes. What appendLine makes is
 // shorter: the sum of its bounds with every byte escaped.
-const maxLine = chunkSize
+const maxLine = 256 << 10
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

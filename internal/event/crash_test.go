@@ -72,6 +72,7 @@ func load(l *Log, stop <-chan struct{}) func() int {
 }
 
 func TestKillingTheEngineLosesNothingAndDoublesNothing(t *testing.T) {
+	t.Parallel()
 	l, _ := open(t, testConfig(t))
 	running(t, l)
 	stop := make(chan struct{})
@@ -142,6 +143,7 @@ func (s *shipper) handedOn() uint64 {
 }
 
 func TestKillingSluiceLosesNothingStored(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	want := 0
 	for range 3 {
@@ -181,6 +183,7 @@ func TestKillingSluiceLosesNothingStored(t *testing.T) {
 }
 
 func TestOrderlyRestartLeavesNothingToShip(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	l, closeLog := open(t, cfg)
 	running(t, l)
@@ -200,6 +203,7 @@ func TestOrderlyRestartLeavesNothingToShip(t *testing.T) {
 }
 
 func TestStoppedEngineDoesNotStopTraffic(t *testing.T) {
+	t.Parallel()
 	l, _ := open(t, testConfig(t))
 	running(t, l)
 	pid := l.Health().EnginePID
@@ -223,6 +227,7 @@ func TestStoppedEngineDoesNotStopTraffic(t *testing.T) {
 }
 
 func TestMissingEngineIsToldAndEventsWait(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	binary := cfg.Binary
 	cfg.Binary = cfg.Dir + "/none"

@@ -135,6 +135,7 @@ func query(t testing.TB, l *Log, q Query) []map[string]string {
 }
 
 func TestEventIsFoundAtOnceWithAllItsFields(t *testing.T) {
+	t.Parallel()
 	l, _ := open(t, testConfig(t))
 	running(t, l)
 	e := sample()

@@ -7,7 +7,7 @@ import (
 
 // chunkSize is what lines are gathered to before they are packed, stored and
 // shipped, in bytes.
-const chunkSize = 256 << 10
+const chunkSize = 512 << 10
 
 // maxAge is how long a line waits for others to fill its chunk.
 const maxAge = 200 * time.Millisecond

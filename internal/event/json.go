@@ -47,24 +47,33 @@ const (
 )
 
 // cleanPrefix is how many leading bytes of b need no escape and are ASCII; it
-// may stop up to seven bytes early.
+// may stop some bytes early.
 func cleanPrefix(b []byte) int {
+	if len(b) < 8 {
+		for i, c := range b {
+			if c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+				return i
+			}
+		}
+		return len(b)
+	}
 	i := 0
 	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		quote, slash := w^(lows*'"'), w^(lows*'\\')
-		// The high bit of a byte is set where the byte is above 0x7f, below
-		// 0x20, a quote or a backslash.
-		if (w|(w-lows*0x20)|(quote-lows)|(slash-lows))&highs != 0 {
+		if special(binary.LittleEndian.Uint64(b[i:])) {
 			return i
 		}
 	}
-	for ; i < len(b); i++ {
-		if c := b[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
-			return i
-		}
+	if special(binary.LittleEndian.Uint64(b[len(b)-8:])) {
+		return i
 	}
-	return i
+	return len(b)
+}
+
+// special tells whether one of eight bytes is above 0x7f, below 0x20, a quote or
+// a backslash: each of these leaves the high bit of its byte set.
+func special(w uint64) bool {
+	quote, slash := w^(lows*'"'), w^(lows*'\\')
+	return (w|(w-lows*0x20)|(quote-lows)|(slash-lows))&highs != 0
 }
 
 func appendEscaped[T text](b []byte, s T) []byte {

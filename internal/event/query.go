@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sluice/internal/tx"
 )
@@ -203,18 +204,29 @@ func (f Filter) logsQL(k Kind) (string, error) {
 	if len(f.Value) > maxValue {
 		return "", fmt.Errorf("the value for %s has %d bytes, at most %d", f.Field, len(f.Value), maxValue)
 	}
-	name := strconv.Quote(engineName(f.Field))
-	value := strconv.Quote(strings.ToValidUTF8(f.Value, "\uFFFD"))
-	if field.Unit == UnitList && (f.Op == OpIs || f.Op == OpIsNot) {
-		return negate(f.Op == OpIsNot, name+":json_array_contains_any("+value+")"), nil
+	name := strconv.QuoteToASCII(engineName(f.Field))
+	text := strings.ToValidUTF8(f.Value, "\uFFFD") // as events have it
+	value := strconv.QuoteToASCII(text)
+	match := func(begin, end string) string {
+		return name + ":~" + strconv.QuoteToASCII(begin+regexp.QuoteMeta(text)+end)
 	}
+	// The engine does not find words with U+FFFD in them, but expressions.
+	odd := strings.ContainsRune(text, utf8.RuneError)
 	switch f.Op {
 	case OpIs, OpIsNot:
-		return negate(f.Op == OpIsNot, name+":="+value), nil
+		is := name + ":=" + value
+		if field.Unit == UnitList {
+			is = name + ":json_array_contains_any(" + value + ")"
+		} else if odd {
+			is = match("^", "$")
+		}
+		return negate(f.Op == OpIsNot, is), nil
 	case OpHas, OpHasNot:
-		pattern := strconv.Quote("(?i)" + regexp.QuoteMeta(strings.ToValidUTF8(f.Value, "\uFFFD")))
-		return negate(f.Op == OpHasNot, name+":~"+pattern), nil
+		return negate(f.Op == OpHasNot, match("(?i)", "")), nil
 	case OpPrefix:
+		if odd {
+			return match("^", ""), nil
+		}
 		return name + ":=" + value + "*", nil
 	case OpAbove, OpBelow, OpAtLeast, OpAtMost:
 		number, err := field.number(f.Value)

@@ -75,6 +75,7 @@ func TestStoreGivesBackWhatItTook(t *testing.T) {
 }
 
 func TestQueueIsForOneProcess(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	open(t, cfg)
 	if _, err := Open(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "in use by another process") {
@@ -135,6 +136,7 @@ func TestWriteThatStopsHalfway(t *testing.T) {
 }
 
 func TestDiskTroubleDoesNotStopEvents(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	l, _ := open(t, cfg)
 	running(t, l)
@@ -156,6 +158,7 @@ func TestDiskTroubleDoesNotStopEvents(t *testing.T) {
 }
 
 func TestOverflowIsCountedAndReported(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	cfg.QueueMemory, cfg.QueueDisk = 4<<20, 4<<20
 	l, _ := open(t, cfg)
@@ -207,6 +210,7 @@ func TestOverflowIsCountedAndReported(t *testing.T) {
 }
 
 func TestDamagedQueueIsRescued(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(t)
 	queue := filepath.Join(cfg.Dir, "queue")
 	if err := os.MkdirAll(queue, 0o700); err != nil {
