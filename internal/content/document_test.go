@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -118,6 +119,28 @@ func TestPDFStreams(t *testing.T) {
 		if r := walkBytes(t, b); !r.has(e) {
 			t.Errorf("%s: %v\n%s", name, r.err, r.paths())
 		}
+	}
+}
+
+// The samples were made by qpdf: an attachment, all kinds of encryption, with an
+// empty user password and with one.
+func TestEncryptedPDFs(t *testing.T) {
+	for _, kind := range []string{"rc4-40", "rc4-128", "aes-128", "aes-256"} {
+		open, err := os.ReadFile("testdata/pdf-" + kind + ".pdf")
+		must(t, err)
+		if r := walkBytes(t, open); !r.has(eicar()) || r.objects[0].Encrypted || r.err != nil {
+			t.Errorf("%s, opens without a password: encrypted %v, %v\n%s", kind, r.objects[0].Encrypted, r.err, r.paths())
+		}
+		locked, err := os.ReadFile("testdata/pdf-" + kind + "-locked.pdf")
+		must(t, err)
+		if r := walkBytes(t, locked); !r.objects[0].Encrypted || r.err != nil {
+			t.Errorf("%s, locked: encrypted %v, %v\n%s", kind, r.objects[0].Encrypted, r.err, r.paths())
+		}
+	}
+	packed, err := os.ReadFile("testdata/pdf-objstm.pdf")
+	must(t, err)
+	if r := walkBytes(t, packed); !r.has(eicar()) || r.objects[0].Encrypted || r.err != nil {
+		t.Errorf("object streams: encrypted %v, %v\n%s", r.objects[0].Encrypted, r.err, r.paths())
 	}
 }
 

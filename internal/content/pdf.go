@@ -8,38 +8,43 @@ import (
 )
 
 const (
-	maxPDFStreams = 20_000
-	pdfDictLook   = 4 << 10 // bytes before "stream" in which its dictionary stands
+	maxPDFStreams  = 20_000
+	maxPDFTrailers = 64
+	pdfDictLook    = 4 << 10 // bytes before "stream" in which its dictionary stands
 )
 
 // probePDF notices encryption and plans a visit of the streams. Nothing of the
 // document's structure is trusted: streams are found by their keywords.
 func (k *walk) probePDF(o *Object) expander {
-	locked, err := k.pdfEncrypted(o)
+	key, locked, err := k.pdfEncrypted(o)
 	if err != nil {
 		return func() error { return err }
 	}
 	o.Encrypted = locked
-	return func() error { return k.expandPDF(o) }
+	return func() error { return k.expandPDF(o, key) }
 }
 
-// pdfEncrypted tells whether a trailer names an encryption dictionary (ISO
-// 32000-1, 7.6.1) that the empty password does not open.
-func (k *walk) pdfEncrypted(o *Object) (bool, error) {
-	for from := int64(0); ; {
+// pdfEncrypted looks for a trailer that names an encryption dictionary (ISO
+// 32000-1, 7.6.1). key is what the empty password gives.
+func (k *walk) pdfEncrypted(o *Object) (key *pdfKey, locked bool, err error) {
+	for from, n := int64(0), 0; n < maxPDFTrailers; n++ {
 		at, err := k.find(o.Data, from, o.Data.Size(), []byte("/Encrypt"))
 		if at < 0 || err != nil {
-			return false, err
+			return key, false, err
 		}
 		from = at + 8
-		next := bytes.TrimLeft(readAt(o.Data, from, 32), " \r\n\t\x00\f")
-		if len(next) > 0 && (next[0] >= '0' && next[0] <= '9' || bytes.HasPrefix(next, []byte("<<"))) {
-			return !k.pdfOpens(o, next), nil
+		next := bytes.TrimLeft(readAt(o.Data, from, 64), " \r\n\t\x00\f")
+		if len(next) == 0 || (next[0] < '0' || next[0] > '9') && !bytes.HasPrefix(next, []byte("<<")) {
+			continue
+		}
+		if key = k.pdfOpen(o, from, next); key == nil {
+			return nil, true, nil
 		}
 	}
+	return key, false, nil
 }
 
-func (k *walk) expandPDF(o *Object) error {
+func (k *walk) expandPDF(o *Object, key *pdfKey) error {
 	n := 0
 	for from := int64(0); ; {
 		at, err := k.find(o.Data, from, o.Data.Size(), []byte("stream"))
@@ -71,7 +76,7 @@ func (k *walk) expandPDF(o *Object) error {
 		if end < 0 {
 			end = o.Data.Size()
 		}
-		if err := k.pdfStream(o, at, start, end); err != nil {
+		if err := k.pdfStream(o, key, at, start, end); err != nil {
 			return err
 		}
 		from = end
@@ -80,9 +85,12 @@ func (k *walk) expandPDF(o *Object) error {
 
 // pdfStream visits a stream that is an attached file, a script, or a pack of
 // objects, and any other that decodes to something that is no part of a page.
-func (k *walk) pdfStream(o *Object, at, start, end int64) error {
+// In an encrypted document it is tried as it is, too: not all streams are.
+func (k *walk) pdfStream(o *Object, key *pdfKey, at, start, end int64) error {
 	dict := readAt(o.Data, max(at-pdfDictLook, 0), min(at, pdfDictLook))
+	num, gen := 0, 0
 	if i := bytes.LastIndex(dict, []byte(" obj")); i >= 0 {
+		num, gen = pdfNumber(dict[:i])
 		dict = dict[i:]
 	}
 	dict = pdfNames(dict)
@@ -90,31 +98,62 @@ func (k *walk) pdfStream(o *Object, at, start, end int64) error {
 		return nil
 	}
 	wanted := bytes.Contains(dict, []byte("/EmbeddedFile")) || bytes.Contains(dict, []byte("/ObjStm"))
-	r, done, err := k.pdfFilters(o, dict, start, end)
+	src := newSource(k.ctx, o.Data, start, end-start)
+	if err := k.pdfDecoded(o, dict, src, end-start, wanted, wanted && key == nil && !o.Encrypted); err != nil || key == nil {
+		return err
+	}
+	if n := int64(pdfInt(dict, "/Length", 0)); n > 0 && n <= end-start && n >= end-start-2 {
+		end = start + n // blocks of a cipher end exactly, and a line end follows
+	}
+	r, err := key.decrypt(newSource(k.ctx, o.Data, start, end-start), num, gen)
 	if err != nil {
-		if wanted {
+		return nil // shorter than a block: nothing is in it
+	}
+	return k.pdfDecoded(o, dict, r, end-start, wanted, wanted)
+}
+
+// pdfNumber reads the numbers before "obj".
+func pdfNumber(b []byte) (num, gen int) {
+	f := bytes.Fields(b[max(len(b)-32, 0):])
+	if len(f) < 2 {
+		return 0, 0
+	}
+	return pdfInt(append([]byte("/N "), f[len(f)-2]...), "/N", 0), pdfInt(append([]byte("/N "), f[len(f)-1]...), "/N", 0)
+}
+
+// pdfDecoded visits what comes out of the filters of a stream. loud makes it a
+// fault when nothing whole does.
+func (k *walk) pdfDecoded(o *Object, dict []byte, src io.Reader, packed int64, wanted, loud bool) error {
+	r, done, err := k.pdfFilters(dict, src)
+	if err != nil {
+		if loud {
 			k.fault(o.Path, err)
 		}
 		return nil
 	}
 	defer done()
-	buf := make([]byte, 1024)
+	buf := make([]byte, sniffLen)
 	n, rerr := io.ReadFull(readerFunc(func(p []byte) (int, error) { return k.read(r, p) }), buf)
 	if n == 0 {
+		if loud && rerr != io.EOF {
+			k.fault(o.Path, rerr)
+		}
 		return nil
 	}
-	if t := Sniff(buf[:n]); !wanted && (t == "data" || t == "text") {
+	if t := Sniff(buf[:n]); (!wanted || !loud) && (t == "data" || t == "text") {
 		return nil
 	}
-	var src io.Reader = bytes.NewReader(buf[:n])
-	if rerr == nil {
-		src = io.MultiReader(src, r)
-	}
-	bad, err := k.child(o, child{name: "stream", src: src, packed: end - start + 64})
+	whole := io.MultiReader(bytes.NewReader(buf[:n]), readerFunc(func(p []byte) (int, error) {
+		if rerr != nil && rerr != io.ErrUnexpectedEOF {
+			return 0, rerr
+		}
+		return r.Read(p)
+	}))
+	bad, err := k.child(o, child{name: "stream", src: whole, packed: packed + 64})
 	if err != nil {
 		return err
 	}
-	if _, ok := bad.(*limitError); ok || bad != nil && wanted {
+	if _, ok := bad.(*limitError); ok || bad != nil && loud {
 		k.fault(o.Path, bad)
 	}
 	return nil
@@ -138,8 +177,7 @@ func pdfNames(b []byte) []byte {
 }
 
 // pdfFilters opens the filters of a stream dictionary (ISO 32000-1, 7.4).
-func (k *walk) pdfFilters(o *Object, dict []byte, start, end int64) (io.Reader, func(), error) {
-	var r io.Reader = newSource(k.ctx, o.Data, start, end-start)
+func (k *walk) pdfFilters(dict []byte, r io.Reader) (io.Reader, func(), error) {
 	var dones []func()
 	done := func() {
 		for _, f := range dones {
