@@ -185,9 +185,9 @@ func (x *anchors) options(l *leaf) []option {
 	case kindURL:
 		return x.urlOptions(l)
 	case kindMD5:
-		return hashOptions(x.seed, d, l.values, l.md5)
+		return hashOptions(x.seed, d, l.md5)
 	case kindSHA256:
-		return hashOptions(x.seed, d, l.values, l.sha256)
+		return hashOptions(x.seed, d, l.sha256)
 	case kindSize, kindLength, kindDirection, kindAddress:
 		return nil
 	}
@@ -207,15 +207,15 @@ func (x *anchors) options(l *leaf) []option {
 	return out
 }
 
-func hashOptions[H interface{ [16]byte | [32]byte }](seed maphash.Seed, d dim, values []string, set map[H]struct{}) []option {
-	out := make([]option, 0, len(values))
+func hashOptions[D digest](seed maphash.Seed, d dim, set map[D]struct{}) []option {
+	out := make([]option, 0, len(set))
 	for h := range set {
 		out = append(out, option{dim: d, exact: hashOf(seed, d, digestBytes(h))})
 	}
 	return out
 }
 
-func digestBytes[H interface{ [16]byte | [32]byte }](h H) []byte {
+func digestBytes[D digest](h D) []byte {
 	switch h := any(h).(type) {
 	case [16]byte:
 		return h[:]

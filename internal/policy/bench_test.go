@@ -182,20 +182,18 @@ func BenchmarkCompile(b *testing.B) {
 		rules := mixedRules(n)
 		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
 			var before, after runtime.MemStats
-			var p *Policy
 			for b.Loop() {
-				p = nil
 				runtime.GC()
 				runtime.ReadMemStats(&before)
-				var err error
-				if p, err = Compile(rules, nil, settings.DefaultProtection(), Options{}); err != nil {
+				p, err := Compile(rules, nil, settings.DefaultProtection(), Options{})
+				if err != nil {
 					b.Fatal(err)
 				}
 				runtime.GC()
 				runtime.ReadMemStats(&after)
+				runtime.KeepAlive(p)
 			}
 			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "B/rule")
-			runtime.KeepAlive(p)
 		})
 	}
 }

@@ -64,8 +64,8 @@ func (c *cursors) hosts(ix *index, seed maphash.Seed, f *Facts) {
 	if ix.exact&(1<<dimURL) != 0 {
 		host := f.url.hostText()
 		c.key(ix, hashOf(seed, dimURL, host))
-		for i := 0; i < len(host); i++ {
-			if host[i] == '.' {
+		for i, b := range host {
+			if b == '.' {
 				c.key(ix, hashOf(seed, dimURL, host[i+1:]))
 			}
 		}

@@ -114,31 +114,11 @@ func newLeaf(k kind, values []string) (leaf, error) {
 	case kindAddress:
 		l.addrs, err = newAddrs(values)
 	case kindSize, kindLength:
-		for _, v := range values {
-			r, e := settings.ParseSizeRange(v)
-			if e != nil {
-				return l, e
-			}
-			l.sizes = append(l.sizes, r)
-		}
+		l.sizes, err = newSizes(values)
 	case kindMD5:
-		l.md5 = make(map[[16]byte]struct{}, len(values))
-		for _, v := range values {
-			b, e := hex.DecodeString(v)
-			if e != nil || len(b) != 16 {
-				return l, errDigest
-			}
-			l.md5[[16]byte(b)] = struct{}{}
-		}
+		l.md5, err = newDigests[[16]byte](values)
 	case kindSHA256:
-		l.sha256 = make(map[[32]byte]struct{}, len(values))
-		for _, v := range values {
-			b, e := hex.DecodeString(v)
-			if e != nil || len(b) != 32 {
-				return l, errDigest
-			}
-			l.sha256[[32]byte(b)] = struct{}{}
-		}
+		l.sha256, err = newDigests[[32]byte](values)
 	case kindDirection:
 		if values[0] == "response" {
 			l.dir = dirResponse
@@ -147,6 +127,33 @@ func newLeaf(k kind, values []string) (leaf, error) {
 		l.text, err = newTextSet(values, k != kindMethod)
 	}
 	return l, err
+}
+
+func newSizes(values []string) ([]settings.SizeRange, error) {
+	out := make([]settings.SizeRange, len(values))
+	for i, v := range values {
+		var err error
+		if out[i], err = settings.ParseSizeRange(v); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// digest is what an object is known by.
+type digest interface{ [16]byte | [32]byte }
+
+func newDigests[D digest](values []string) (map[D]struct{}, error) {
+	out := make(map[D]struct{}, len(values))
+	for _, v := range values {
+		b, err := hex.DecodeString(v)
+		var d D
+		if err != nil || len(b) != len(d) {
+			return nil, errDigest
+		}
+		out[D(b)] = struct{}{}
+	}
+	return out, nil
 }
 
 // newAddrs returns the ranges sorted, with those that touch made one.

@@ -53,7 +53,7 @@ type bitFilter struct {
 }
 
 func newBitFilter(n int) *bitFilter {
-	width := min(28, max(10, bits.Len(uint(n))+4))
+	width := min(28, max(10, bits.Len(uint(n))+5))
 	return &bitFilter{bits: make([]uint64, 1<<(width-6)), shift: uint8(32 - width)}
 }
 

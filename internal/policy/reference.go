@@ -10,7 +10,6 @@ type step struct {
 	answer  answer
 	reason  string
 	skipped *rule // the next-group rule for which this one was not asked
-	unsure  bool  // the rule is only asked if a next-group rule above answers no
 }
 
 // chain is the rules of a stage in the order in which they are checked for one
@@ -32,40 +31,58 @@ func (p *Policy) chain(s Stage, f *Facts) []*segment {
 
 // trace asks the rules of a stage one by one, until one answers yes for sure.
 func (p *Policy) trace(s Stage, f *Facts) []step {
-	var steps []step
+	var t tracer
 	for _, seg := range p.chain(s, f) {
 		if seg == nil {
 			continue
 		}
-		var left, maybeLeft *rule
+		t.left, t.maybe = nil, nil
 		for i := range seg.rules {
-			r := &seg.rules[i]
-			st := step{rule: r}
-			if left != nil && left.group == r.group && left.group >= 0 {
-				st.skipped = left
-				steps = append(steps, st)
-				continue
-			}
-			left = nil
-			if maybeLeft != nil && (maybeLeft.group != r.group || maybeLeft.group < 0) {
-				maybeLeft = nil
-			}
-			st.unsure = maybeLeft != nil
-			st.answer, st.reason = explainRule(r, f, seg.onlyOwn)
-			steps = append(steps, st)
-			switch {
-			case r.nextGroup && st.answer == yes:
-				left = r
-			case r.nextGroup && st.answer == notYet:
-				maybeLeft = r
-			case !r.nextGroup && st.answer == yes && !st.unsure:
-				return steps
-			case !r.nextGroup && st.answer == yes:
-				left = r
+			if t.ask(&seg.rules[i], f, seg.onlyOwn) {
+				return t.steps
 			}
 		}
 	}
-	return steps
+	return t.steps
+}
+
+// tracer is where a trace stands.
+type tracer struct {
+	steps []step
+	left  *rule // why the rest of its group is skipped
+	maybe *rule // the next-group rule for which the rest of its group may be
+}
+
+// ask adds the step of r and tells whether nothing below it can have a say.
+func (t *tracer) ask(r *rule, f *Facts, onlyOwn bool) bool {
+	if t.left.sameGroup(r) {
+		t.steps = append(t.steps, step{rule: r, skipped: t.left})
+		return false
+	}
+	t.left = nil
+	if !t.maybe.sameGroup(r) {
+		t.maybe = nil
+	}
+	st := step{rule: r}
+	st.answer, st.reason = explainRule(r, f, onlyOwn)
+	t.steps = append(t.steps, st)
+	switch {
+	case st.answer == no:
+	case r.nextGroup && st.answer == notYet:
+		t.maybe = r
+	case r.nextGroup:
+		t.left = r
+	case st.answer == yes && t.maybe == nil:
+		return true
+	case st.answer == yes:
+		t.left = r
+	}
+	return false
+}
+
+// sameGroup tells whether two rules of a segment stand in one group.
+func (r *rule) sameGroup(other *rule) bool {
+	return r != nil && r.group >= 0 && r.group == other.group
 }
 
 // verdictOf finds all outcomes that the answers leave open. A not yet is taken
@@ -116,7 +133,7 @@ func verdictOf(steps []step, byDefault Action) Decision {
 func groupEnd(steps []step, i int) int {
 	g := steps[i].rule
 	j := i + 1
-	for j < len(steps) && g.group >= 0 && steps[j].rule.group == g.group && steps[j].rule.Rule.order>>32 == g.Rule.order>>32 {
+	for j < len(steps) && g.sameGroup(steps[j].rule) && steps[j].rule.order>>32 == g.order>>32 {
 		j++
 	}
 	return j

@@ -106,9 +106,9 @@ func (m *message) readObject(text string) error {
 			n, err = settings.ParseSize(value)
 			o.Size = int64(n)
 		case "md5":
-			err = digest(o.MD5[:], value)
+			err = setDigest(o.MD5[:], value)
 		case "sha256":
-			err = digest(o.SHA256[:], value)
+			err = setDigest(o.SHA256[:], value)
 		default:
 			return fmt.Errorf("unknown key %q; use name, type, size, md5, sha256 or part_mime", key)
 		}
@@ -120,7 +120,7 @@ func (m *message) readObject(text string) error {
 	return nil
 }
 
-func digest(dst []byte, text string) error {
+func setDigest(dst []byte, text string) error {
 	b, err := hex.DecodeString(text)
 	if err != nil || len(b) != len(dst) {
 		return errDigest
@@ -175,26 +175,36 @@ func readCheck(line int, text string) (check, error) {
 		return k, fmt.Errorf("%q is not an expectation such as: access: block by \"rule\"", text)
 	}
 	k.subject, k.want = words[0], strings.TrimSpace(want)
+	return k, k.setSubject(words)
+}
+
+func (k *check) setSubject(words []string) error {
 	switch {
-	case k.subject == "workspace" && len(words) == 1:
-	case (k.subject == "bypass" || k.subject == "access") && len(words) == 1:
-		k.stage = Stage(slices.Index(stageNames[:], k.subject))
-	case k.subject == "protection" && len(words) == 2:
+	case words[0] == "workspace" && len(words) == 1:
+		return nil
+	case (words[0] == "bypass" || words[0] == "access") && len(words) == 1:
+		return k.setStage(words[0])
+	case words[0] == "protection" && len(words) == 2:
 		i := slices.Index(classNames[:], words[1])
 		if i < 0 {
-			return k, fmt.Errorf("unknown class %q", words[1])
+			return fmt.Errorf("unknown class %q", words[1])
 		}
 		k.class, k.stage = Class(i), StageProtection
-	case k.subject == "why" && len(words) == 3:
-		i := slices.Index(stageNames[:], words[1])
-		if i < 0 {
-			return k, fmt.Errorf("unknown stage %q", words[1])
-		}
-		k.stage, k.rule, k.contains = Stage(i), words[2], true
-	default:
-		return k, fmt.Errorf("unknown expectation %q", head)
+		return nil
+	case words[0] == "why" && len(words) == 3:
+		k.rule, k.contains = words[2], true
+		return k.setStage(words[1])
 	}
-	return k, nil
+	return fmt.Errorf("unknown expectation %q", strings.Join(words, " "))
+}
+
+func (k *check) setStage(name string) error {
+	i := slices.Index(stageNames[:], name)
+	if i < 0 {
+		return fmt.Errorf("unknown stage %q", name)
+	}
+	k.stage = Stage(i)
+	return nil
 }
 
 func (k *check) what() string {

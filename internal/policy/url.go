@@ -98,12 +98,9 @@ func (u *target) cutScheme(raw []byte) (authority, rest []byte, err error) {
 	if i < 1 || i > 32 || len(raw) < i+3 || !isSlash(raw[i+1]) || !isSlash(raw[i+2]) {
 		return nil, nil, errURLScheme
 	}
-	for j, c := range raw[:i] {
-		c = lowerByte(c)
-		if (c < 'a' || c > 'z') && (j == 0 || class[c]&clDigit == 0 && c != '+' && c != '-' && c != '.') {
-			return nil, nil, errURLScheme
-		}
-		u.text = append(u.text, c)
+	u.text = appendLowerASCII(u.text, raw[:i])
+	if !isScheme(u.text) {
+		return nil, nil, errURLScheme
 	}
 	raw = raw[i+3:]
 	for j, c := range raw {
@@ -112,6 +109,19 @@ func (u *target) cutScheme(raw []byte) (authority, rest []byte, err error) {
 		}
 	}
 	return raw, nil, nil
+}
+
+// isScheme checks a lower-case scheme (RFC 3986 section 3.1).
+func isScheme(s []byte) bool {
+	if s[0] < 'a' || s[0] > 'z' {
+		return false
+	}
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && class[c]&clDigit == 0 && c != '+' && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return true
 }
 
 // setAuthority reads "[user@]host[:port]" (RFC 3986 section 3.2). User

@@ -181,9 +181,7 @@ func (v *rulesValidator) action(path string, t table, r *Rule) {
 		v.errs.Add(path, "malware, encrypted and macros belong to rules.protection")
 	}
 	switch r.Action {
-	case ActionAllow, ActionBlock:
-	case ActionRedirect:
-		v.redirectTo(path+".redirect_to", r.RedirectTo)
+	case ActionAllow, ActionBlock, ActionRedirect:
 	case ActionNextGroup:
 		if t == bypassTable {
 			v.errs.Add(path+".action", "next-group has no meaning here: the bypass table has no groups")
@@ -195,22 +193,26 @@ func (v *rulesValidator) action(path string, t table, r *Rule) {
 	default:
 		v.errs.Add(path+".action", "unknown action %q; use allow, block, redirect or next-group", r.Action)
 	}
-	if r.Action != ActionRedirect && (r.RedirectTo != "" || r.RedirectStatus != 0) {
-		v.errs.Add(path, "redirect_to and redirect_status belong to action redirect")
-	}
-	if s := r.RedirectStatus; s != 0 && s != 302 && s != 307 {
-		v.errs.Add(path+".redirect_status", "%d is not 302 or 307", s)
-	}
+	v.redirect(path, r)
 	if r.DropRange && (r.Action != ActionAllow || t != accessTable) {
 		v.errs.Add(path+".drop_range", "this belongs to access rules with action allow")
 	}
 }
 
-func (v *rulesValidator) redirectTo(path, target string) {
-	u, err := url.Parse(target)
+func (v *rulesValidator) redirect(path string, r *Rule) {
+	if r.Action != ActionRedirect {
+		if r.RedirectTo != "" || r.RedirectStatus != 0 {
+			v.errs.Add(path, "redirect_to and redirect_status belong to action redirect")
+		}
+		return
+	}
+	u, err := url.Parse(r.RedirectTo)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
-		len(target) > maxValue || strings.ContainsFunc(target, notURLChar) {
-		v.errs.Add(path, "action redirect needs an absolute http or https URL here, such as https://intra.example.com/blocked")
+		len(r.RedirectTo) > maxValue || strings.ContainsFunc(r.RedirectTo, notURLChar) {
+		v.errs.Add(path+".redirect_to", "action redirect needs an absolute http or https URL here, such as https://intra.example.com/blocked")
+	}
+	if s := r.RedirectStatus; s != 0 && s != 302 && s != 307 {
+		v.errs.Add(path+".redirect_status", "%d is not 302 or 307", s)
 	}
 }
 
