@@ -63,6 +63,11 @@ func (b *bench) load(ctx context.Context, args ...string) (result.Run, error) {
 	if r.Fails > 0 {
 		return r, fmt.Errorf("load %s: %d exchanges failed: %s", strings.Join(args, " "), r.Fails, r.LastError)
 	}
+	for code, n := range r.Status {
+		if code != 200 && code != 204 {
+			return r, fmt.Errorf("load %s: %d exchanges were answered with status %d", strings.Join(args, " "), n, code)
+		}
+	}
 	for code, n := range r.Inner {
 		if code != 200 {
 			return r, fmt.Errorf("load %s: %d clean messages were answered with status %d", strings.Join(args, " "), n, code)

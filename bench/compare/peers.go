@@ -25,7 +25,6 @@ ServerLog %[1]s/c-icap-server.log
 ServerAdmin bench@localhost
 ServerName bench
 Timeout 300
-KeepAlive On
 KeepAliveTimeout 600
 MaxKeepAliveRequests -1
 StartServers 1

@@ -33,15 +33,20 @@ type process struct {
 	done chan struct{}
 }
 
-// start runs a program on the services' processor; its output goes to a file.
+// start runs a program on the services' processor.
 func start(dir, name string, argv ...string) (*process, error) {
+	return startOn(serviceCPU, dir, name, argv...)
+}
+
+// startOn runs a program on one processor; its output goes to a file.
+func startOn(cpu, dir, name string, argv ...string) (*process, error) {
 	p := &process{name: name, log: filepath.Join(dir, name+".log"), done: make(chan struct{})}
 	out, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	p.cmd = exec.Command("taskset", append([]string{"-c", serviceCPU}, argv...)...)
+	p.cmd = exec.Command("taskset", append([]string{"-c", cpu}, argv...)...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {

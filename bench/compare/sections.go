@@ -17,6 +17,7 @@ var sections = []section{
 	{"hash", hashSection},
 	{"clamd", clamdSection},
 	{"connections", connectionsSection},
+	{"squid", squidSection},
 	{"code", codeSection},
 }
 
