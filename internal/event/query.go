@@ -210,7 +210,10 @@ func (f Filter) logsQL(k Kind) (string, error) {
 	match := func(begin, end string) string {
 		return name + ":~" + strconv.QuoteToASCII(begin+regexp.QuoteMeta(text)+end)
 	}
-	// The engine does not find words with U+FFFD in them, but expressions.
+	// The engine takes U+FFFD for a letter in one place and not in another, and
+	// so does not find words beside it. An expression without a fixed word in
+	// it goes round that; U+10FFFF is no character and never matches.
+	const noWord = `^(?:\x{10FFFF}|`
 	odd := strings.ContainsRune(text, utf8.RuneError)
 	switch f.Op {
 	case OpIs, OpIsNot:
@@ -218,14 +221,14 @@ func (f Filter) logsQL(k Kind) (string, error) {
 		if field.Unit == UnitList {
 			is = name + ":json_array_contains_any(" + value + ")"
 		} else if odd {
-			is = match("^", "$")
+			is = match(noWord, ")$")
 		}
 		return negate(f.Op == OpIsNot, is), nil
 	case OpHas, OpHasNot:
 		return negate(f.Op == OpHasNot, match("(?i)", "")), nil
 	case OpPrefix:
 		if odd {
-			return match("^", ""), nil
+			return match(noWord, ")"), nil
 		}
 		return name + ":=" + value + "*", nil
 	case OpAbove, OpBelow, OpAtLeast, OpAtMost:
