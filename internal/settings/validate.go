@@ -61,9 +61,7 @@ func (v *validator) node(n *Node) {
 	for i, l := range n.ICAP.TLS.Listen {
 		v.listen(fmt.Sprintf("node.icap.tls.listen[%d]", i), l)
 	}
-	if len(n.ICAP.TLS.Listen) > 0 && (n.ICAP.TLS.Certificate == "" || n.ICAP.TLS.Key == "") {
-		v.fail("node.icap.tls", "certificate and key are needed to listen with TLS")
-	}
+	v.icapTLS(&n.ICAP.TLS)
 	within(v, "node.icap.max_connections", n.ICAP.MaxConnections, 1, 100_000)
 	if !loopback(n.Admin.Listen) {
 		v.fail("node.admin.listen", "%q: metrics and health are served without sign-in, so only on a loopback address such as 127.0.0.1:9344", n.Admin.Listen)
@@ -71,6 +69,24 @@ func (v *validator) node(n *Node) {
 	within(v, "node.spool.memory_per_body", n.Spool.MemoryPerBody, 4*KB, GB)
 	within(v, "node.spool.memory", n.Spool.Memory, n.Spool.MemoryPerBody, 1024*GB)
 	within(v, "node.spool.disk", n.Spool.Disk, 0, 1024*TB)
+}
+
+func (v *validator) icapTLS(t *ICAPTLS) {
+	if len(t.Listen) > 0 && (t.Certificate == "" || t.Key == "") {
+		v.fail("node.icap.tls", "certificate and key are needed to listen with TLS")
+	}
+	for _, f := range []struct{ name, file string }{{"certificate", t.Certificate}, {"key", t.Key}, {"client_ca", t.ClientCA}} {
+		if f.file != "" {
+			v.file("node.icap.tls."+f.name, f.file)
+		}
+	}
+}
+
+// file wants an absolute path: a node's working directory is nobody's business.
+func (v *validator) file(path, name string) {
+	if !filepath.IsAbs(name) {
+		v.fail(path, "%q: write the file's absolute path", name)
+	}
 }
 
 func loopback(addr string) bool {
@@ -189,6 +205,9 @@ func (v *validator) engines(e *Engines) {
 	if e.Clamd.Mode == "external" && !filepath.IsAbs(e.Clamd.Socket) && hostPort(e.Clamd.Socket) != nil {
 		v.fail("engines.clamd.socket", "%q: an external clamd needs its socket, /path or host:port", e.Clamd.Socket)
 	}
+	if e.Clamd.Signatures != "" {
+		v.file("engines.clamd.signatures", e.Clamd.Signatures)
+	}
 	within(v, "engines.clamd.sessions", e.Clamd.Sessions, 0, 1024)
 	within(v, "engines.clamd.max_object", e.Clamd.MaxObject, KB, 2*GB-1)
 	names := map[string]bool{}
@@ -198,9 +217,7 @@ func (v *validator) engines(e *Engines) {
 			v.fail(path+".name", "%q: each list needs a name of its own, at most 64 bytes", h.Name)
 		}
 		names[h.Name] = true
-		if h.File == "" {
-			v.fail(path+".file", "the file is missing: one MD5 or SHA-256 a line")
-		}
+		v.file(path+".file", h.File)
 	}
 	within(v, "engines.cache.entries", e.Cache.Entries, 0, 100_000_000)
 }
@@ -209,9 +226,7 @@ func (v *validator) pages(p *Pages) {
 	v.language("pages.language", p.Language)
 	for tag, file := range p.Files {
 		v.language("pages.files", tag)
-		if file == "" {
-			v.fail("pages.files."+tag, "the file's name is missing")
-		}
+		v.file("pages.files."+tag, file)
 	}
 	if len(p.Contact) > 512 {
 		v.fail("pages.contact", "at most 512 bytes")
