@@ -31,7 +31,7 @@ func BenchmarkTraffic(b *testing.B) {
 		default:
 		}
 	}
-	b.ReportMetric(float64(len(e.appendLine(nil, l.traffic))), "B/line")
+	b.ReportMetric(float64(len(e.appendLine(nil, e.Time, l.traffic))), "B/line")
 }
 
 // BenchmarkSustained is the cost of the whole way into the real engine: CPU

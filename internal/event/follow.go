@@ -69,7 +69,7 @@ func (f *follower) poll(ctx context.Context, l *Log, q Query, fn func(line []byt
 	if err != nil {
 		return err
 	}
-	err = l.run(ctx, text, func(line []byte) error {
+	err = l.run(ctx, q.kind(), text, func(line []byte) error {
 		var head struct {
 			ID   string
 			Time time.Time

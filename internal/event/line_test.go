@@ -70,7 +70,7 @@ func TestAnyTrafficIsOneValidLine(t *testing.T) {
 			Received: rapid.Int64().Draw(t, "received"), Rule: string(raw("rule")), Error: string(raw("error")),
 			Objects: rapid.SliceOfN(rapid.Custom(drawObject), 0, 70).Draw(t, "objects"),
 		}
-		line := e.appendLine(nil, head)
+		line := e.appendLine(nil, e.Time, head)
 		var got struct {
 			Time    int64
 			Node    string
@@ -112,7 +112,7 @@ func worst() *Traffic {
 }
 
 func TestLargestLineFitsEverywhere(t *testing.T) {
-	n := len(worst().appendLine(nil, headTail(KindTraffic, strings.Repeat("\x01", 1000))))
+	n := len(worst().appendLine(nil, time.Now(), headTail(KindTraffic, strings.Repeat("\x01", 1000))))
 	if n > maxLine || n > chunkSize {
 		t.Errorf("the largest line has %d bytes, more than %d", n, maxLine)
 	}
@@ -146,7 +146,7 @@ func TestDocumentedFieldsAreTheOnesWritten(t *testing.T) {
 	e.Decide, e.WaitBody, e.Inspect, e.Scan, e.Total, e.Unscanned = 1, 1, 1, 1, 1, true
 	s := System{Severity: Warning, Code: "c", Text: "t", Attributes: []Attribute{{"a", "b"}}}
 	got := map[Kind]map[string]bool{
-		KindTraffic: keys(e.appendLine(nil, headTail(KindTraffic, "n"))),
+		KindTraffic: keys(e.appendLine(nil, e.Time, headTail(KindTraffic, "n"))),
 		KindSystem:  keys(s.appendLine(nil, e.ID, headTail(KindSystem, "n"))),
 	}
 	want := map[Kind]map[string]bool{KindTraffic: {}, KindSystem: {}}

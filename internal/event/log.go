@@ -141,12 +141,13 @@ func headTail(k Kind, node string) string {
 // Traffic records one exchange. It never waits for a disk or the engine, never
 // fails, does not allocate for ASCII values, and keeps nothing of e.
 func (l *Log) Traffic(e *Traffic) {
-	if e.Time.IsZero() {
-		e.Time = time.Now()
+	at := e.Time
+	if at.IsZero() {
+		at = time.Now()
 	}
 	p := l.scratch.Get().(*[]byte)
-	*p = e.appendLine((*p)[:0], l.traffic)
-	l.in.add(*p, e.Time.UnixNano())
+	*p = e.appendLine((*p)[:0], at, l.traffic)
+	l.in.add(*p, at.UnixNano())
 	if cap(*p) <= maxScratch {
 		l.scratch.Put(p)
 	}

@@ -76,7 +76,7 @@ func (l *Log) Query(ctx context.Context, q Query, fn func(line []byte) error) er
 		return err
 	}
 	l.flushFor(ctx)
-	return l.run(ctx, text, fn)
+	return l.run(ctx, q.kind(), text, fn)
 }
 
 func (l *Log) flushFor(ctx context.Context) {
@@ -85,12 +85,19 @@ func (l *Log) flushFor(ctx context.Context) {
 	_ = l.Flush(short) // what is not there yet comes later
 }
 
-func (l *Log) run(ctx context.Context, text string, fn func(line []byte) error) error {
+func (l *Log) run(ctx context.Context, k Kind, text string, fn func(line []byte) error) error {
 	at, ok := l.engine.current()
 	if !ok {
 		return ErrNoEngine
 	}
-	return l.client.query(ctx, at, text, fn)
+	var room []byte
+	return l.client.query(ctx, at, text, func(line []byte) error {
+		var err error
+		if room, err = renameLine(room[:0], line, k); err != nil {
+			return err
+		}
+		return fn(room)
+	})
 }
 
 // Get returns the event of one transaction as a JSON object, or ErrNotFound.
@@ -100,9 +107,9 @@ func (l *Log) Get(ctx context.Context, id tx.ID) ([]byte, error) {
 	// Nearly every transaction ends within minutes: the first question is
 	// cheap, the second is for the others.
 	for _, span := range []time.Duration{idSearchSpan, idSearchWhole} {
-		text := timeRange(start, start.Add(span)) + ` id:="` + id.String() + `"` + shape(KindTraffic)
+		text := timeRange(start, start.Add(span)) + ` id:="` + id.String() + `"` + withoutStream
 		var found []byte
-		err := l.run(ctx, text, func(line []byte) error {
+		err := l.run(ctx, KindTraffic, text, func(line []byte) error {
 			found = slices.Clone(line)
 			return nil
 		})
@@ -130,7 +137,10 @@ func (q Query) logsQL(now time.Time) (string, error) {
 	if q.Newest {
 		order = "_time desc"
 	}
-	return fmt.Sprintf("%s | sort by (%s) limit %d%s", where, order, limit, shape(q.kind())), nil
+	// Nothing but "delete" may follow: the engine then looks for the last N
+	// without sorting all. Names are turned back by renameLine for the same
+	// reason.
+	return fmt.Sprintf("%s | sort by (%s) limit %d%s", where, order, limit, withoutStream), nil
 }
 
 func (q Query) kind() Kind {
@@ -183,15 +193,6 @@ func timeRange(from, to time.Time) string {
 	b = append(b, ", "...)
 	b = appendTime(b, to)
 	return string(append(b, ']'))
-}
-
-// shape turns the engine's names back into ours.
-func shape(k Kind) string {
-	text := "url"
-	if k == KindSystem {
-		text = "text"
-	}
-	return " | delete _stream, _stream_id | rename _time as time, _msg as " + text
 }
 
 // logsQL is the filter in the engine's language. The value is always quoted:
@@ -247,6 +248,9 @@ func negate(not bool, s string) string {
 	}
 	return s
 }
+
+// withoutStream takes the engine's own fields out of an answer.
+const withoutStream = " | delete _stream, _stream_id"
 
 // engineName is the name under which the engine keeps a field.
 func engineName(name string) string {

@@ -34,7 +34,7 @@ func line(t testing.TB) string {
 	t.Helper()
 	e := sample()
 	e.Time = time.Now()
-	return string(e.appendLine(nil, headTail(KindTraffic, "n1")))
+	return string(e.appendLine(nil, e.Time, headTail(KindTraffic, "n1")))
 }
 
 func TestStoreGivesBackWhatItTook(t *testing.T) {

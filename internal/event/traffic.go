@@ -22,8 +22,8 @@ const (
 )
 
 // Traffic is the event of one exchange, or of one of its messages where the
-// entrance sees them apart. Callers may reuse it: Log.Traffic keeps nothing of
-// it. Zero values are left out of the log.
+// entrance sees them apart. Callers may reuse it: Log.Traffic neither changes nor
+// keeps it. Zero values are left out of the log.
 type Traffic struct {
 	Time      time.Time // when it ended; zero means now
 	ID        tx.ID     // unique among all events
@@ -94,8 +94,8 @@ func appendHead(b []byte, now time.Time, id tx.ID, kindAndNode string) []byte {
 }
 
 // appendLine adds the event as one JSON line.
-func (e *Traffic) appendLine(b []byte, kindAndNode string) []byte {
-	b = appendHead(b, e.Time, e.ID, kindAndNode)
+func (e *Traffic) appendLine(b []byte, at time.Time, kindAndNode string) []byte {
+	b = appendHead(b, at, e.ID, kindAndNode)
 	b = appendField(b, `,"workspace":"`, e.Workspace, maxName)
 	b = appendField(b, `,"entrance":"`, e.Entrance, maxName)
 	b = appendField(b, `,"direction":"`, e.Direction, maxName)
