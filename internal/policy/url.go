@@ -104,7 +104,7 @@ func (u *target) cutScheme(raw []byte) (authority, rest []byte, err error) {
 	}
 	raw = raw[i+3:]
 	for j, c := range raw {
-		if isSlash(c) || c == '?' || c == '#' {
+		if class[c]&clEnd != 0 {
 			return raw[:j], raw[j:], nil
 		}
 	}
@@ -225,7 +225,7 @@ func appendPath(dst, path []byte) []byte {
 	floor := len(dst)
 	for len(path) > 0 {
 		n := 0
-		for n < len(path) && !isSlash(path[n]) {
+		for n < len(path) && class[path[n]]&clEnd == 0 {
 			n++
 		}
 		at := len(dst)
@@ -263,11 +263,14 @@ const upperHex = "0123456789ABCDEF"
 // for themselves, and codes of bytes of class decode are undone.
 func appendCoded(dst, s []byte, plain, decode uint8) []byte {
 	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if class[c]&plain != 0 {
-			dst = append(dst, c)
-			continue
+		run := i
+		for i < len(s) && class[s[i]]&plain != 0 {
+			i++
 		}
+		if dst = append(dst, s[run:i]...); i == len(s) {
+			break
+		}
+		c := s[i]
 		if c == '%' && i+2 < len(s) && class[s[i+1]]&clHex != 0 && class[s[i+2]]&clHex != 0 {
 			c = unhex(s[i+1])<<4 | unhex(s[i+2])
 			i += 2
@@ -305,6 +308,7 @@ const (
 	clUnreserved                   // RFC 3986 section 2.3
 	clPath                         // stands for itself in a path segment
 	clQuery                        // stands for itself in a query
+	clEnd                          // ends an authority; of a path, a segment
 )
 
 var class = makeClasses()
@@ -326,6 +330,7 @@ func makeClasses() (t [256]uint8) {
 	mark(digits+letters+"-._~", clUnreserved|clPath|clQuery)
 	mark("!$&'()*+,;=:@", clPath|clQuery)
 	mark("/?", clQuery)
+	mark("/\\?#", clEnd)
 	return t
 }
 
