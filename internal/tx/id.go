@@ -52,5 +52,8 @@ func ParseID(s string) (ID, error) {
 	if _, err := idText.Decode(id[:], []byte(s)); err != nil {
 		return ID{}, fmt.Errorf("transaction id %q: %w", s, err)
 	}
+	if id.String() != s { // the last character has bits to spare
+		return ID{}, fmt.Errorf("transaction id %q: the last character cannot be", s)
+	}
 	return id, nil
 }
