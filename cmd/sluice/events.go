@@ -36,15 +36,15 @@ func (c *eventsCmd) Run(s *streams) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	print := printEvent
+	show := printEvent
 	if c.JSON {
-		print = func(w io.Writer, line []byte) error {
+		show = func(w io.Writer, line []byte) error {
 			_, err := fmt.Fprintf(w, "%s\n", bytes.TrimSpace(line))
 			return err
 		}
 	}
 	err := node.NewClient(c.paths()).Events(ctx, c.Words, c.Limit, c.Follow, func(line []byte) error {
-		return print(s.out, line)
+		return show(s.out, line)
 	})
 	if ctx.Err() != nil {
 		return nil

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -97,7 +98,7 @@ func (p Paths) wantedEngines(s *settings.Settings, log *slog.Logger) []wantedEng
 		out = append(out, p.hashList(&s.Engines.HashLists[i]))
 	}
 	if c := &s.Engines.Clamd; c.Mode != "off" {
-		out = append(out, p.clamdEngine(c, time.Duration(s.Protection.Limits.Time), s.Protection.Limits.Depth, log))
+		out = append(out, p.clamdEngine(clamdWant{*c, time.Duration(s.Protection.Limits.Time), s.Protection.Limits.Depth}, log))
 	}
 	return out
 }
@@ -116,16 +117,25 @@ func (p Paths) hashList(h *settings.HashList) wantedEngine {
 	}
 }
 
-func (p Paths) clamdEngine(c *settings.Clamd, limit time.Duration, depth int, log *slog.Logger) wantedEngine {
-	key := fmt.Sprintf("clamd %+v %v %d", *c, limit, depth)
+// clamdWant is everything that a clamd engine is made by.
+type clamdWant struct {
+	settings.Clamd
+	limit time.Duration
+	depth int
+}
+
+func (p Paths) clamdEngine(w clamdWant, log *slog.Logger) wantedEngine {
+	key := fmt.Sprintf("clamd %+v", w)
 	sum := sha256.Sum256([]byte(key))
 	return wantedEngine{
 		key: key,
 		open: func(ctx context.Context) (scan.Engine, closer, error) {
-			if c.Mode == "external" {
-				return externalClamd(c, limit)
+			if w.Mode == "external" {
+				return w.external()
 			}
-			return p.ownClamd(ctx, hex.EncodeToString(sum[:4]), c, limit, depth, log)
+			// A clamd of other settings runs until this one is in force: each
+			// has a directory of its own.
+			return p.ownClamd(ctx, w, filepath.Join(p.clamd(), hex.EncodeToString(sum[:4])), log)
 		},
 	}
 }
@@ -134,13 +144,13 @@ func (p Paths) clamdEngine(c *settings.Clamd, limit time.Duration, depth int, lo
 // does not tell when its local databases change.
 const externalCacheAge = time.Hour
 
-func externalClamd(c *settings.Clamd, limit time.Duration) (scan.Engine, closer, error) {
+func (w clamdWant) external() (scan.Engine, closer, error) {
 	network := "tcp"
-	if strings.HasPrefix(c.Socket, "/") {
+	if strings.HasPrefix(w.Socket, "/") {
 		network = "unix"
 	}
 	e, err := scan.NewClamd(scan.ClamdConfig{
-		Network: network, Address: c.Socket, Sessions: c.Sessions, MaxObject: int64(c.MaxObject), MaxTime: limit,
+		Network: network, Address: w.Socket, Sessions: w.Sessions, MaxObject: int64(w.MaxObject), MaxTime: w.limit,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("engines.clamd: %w", err)
@@ -150,29 +160,24 @@ func externalClamd(c *settings.Clamd, limit time.Duration) (scan.Engine, closer,
 
 // ownClamd starts clamd. Where it cannot be started, the engine is down and says
 // why: the fail policy decides what passes, and the node lives.
-func (p Paths) ownClamd(ctx context.Context, key string, c *settings.Clamd, limit time.Duration, depth int, log *slog.Logger) (scan.Engine, closer, error) {
-	signatures := c.Signatures
-	if signatures == "" {
-		signatures = p.signatures()
+func (p Paths) ownClamd(ctx context.Context, w clamdWant, dir string, log *slog.Logger) (scan.Engine, closer, error) {
+	e, err := w.startChild(ctx, cmp.Or(w.Signatures, p.signatures()), dir, log)
+	if err == nil {
+		return e, func(ctx context.Context) error { return errors.Join(e.Close(ctx), os.RemoveAll(dir)) }, nil
 	}
+	log.Error("engine down", "engine", "clamd", "error", err)
+	return absentEngine{"clamd", err, time.Now()}, nil, nil
+}
+
+func (w clamdWant) startChild(ctx context.Context, signatures, dir string, log *slog.Logger) (*scan.ClamdChild, error) {
 	if _, err := os.Stat(clamdProgram); err != nil {
-		err = errors.New("clamd is not installed: apt-get install clamav-daemon, or set engines.clamd.mode to off")
-		log.Error("engine down", "engine", "clamd", "error", err)
-		return absentEngine{"clamd", err, time.Now()}, nil, nil
+		return nil, errors.New("clamd is not installed: apt-get install clamav-daemon, or set engines.clamd.mode to off")
 	}
-	// A clamd of other settings runs until this one is in force: each has a
-	// directory of its own.
-	dir := filepath.Join(p.clamd(), key)
-	e, err := scan.StartClamdChild(ctx, scan.ClamdChildConfig{
+	return scan.StartClamdChild(ctx, scan.ClamdChildConfig{
 		Program: clamdProgram, Dir: dir, Signatures: signatures, System: systemSignatures,
-		Sessions: c.Sessions, MaxObject: int64(c.MaxObject), MaxTime: limit, MaxRecursion: depth,
+		Sessions: w.Sessions, MaxObject: int64(w.MaxObject), MaxTime: w.limit, MaxRecursion: w.depth,
 		AlertEncrypted: true, AlertMacros: true, Log: log,
 	})
-	if err != nil {
-		log.Error("engine down", "engine", "clamd", "error", err)
-		return absentEngine{"clamd", err, time.Now()}, nil, nil
-	}
-	return e, func(ctx context.Context) error { return errors.Join(e.Close(ctx), os.RemoveAll(dir)) }, nil
 }
 
 // absentEngine stands for an engine that could not be started.

@@ -11,7 +11,6 @@ import (
 
 	"sluice/internal/event"
 	"sluice/internal/policy"
-	"sluice/internal/settings"
 	"sluice/internal/tx"
 )
 
@@ -57,19 +56,17 @@ func (n *Node) explain(ctx context.Context, id tx.ID) (*Explanation, error) {
 		}
 		delete(e.Event, "objects")
 	}
-	s, err := n.cfg.Paths.Revision(e.Event["revision"])
-	if err != nil {
-		e.Note = err.Error()
-		return e, nil
-	}
-	e.Rules, err = e.decideAgain(s, id)
-	if err != nil {
+	if e.Rules, err = e.decideAgain(n.cfg.Paths, id); err != nil {
 		e.Note = err.Error()
 	}
 	return e, nil
 }
 
-func (e *Explanation) decideAgain(s *settings.Settings, id tx.ID) (policy.Explanation, error) {
+func (e *Explanation) decideAgain(paths Paths, id tx.ID) (policy.Explanation, error) {
+	s, err := paths.Revision(e.Event["revision"])
+	if err != nil {
+		return policy.Explanation{}, err
+	}
 	p, err := policy.Compile(s.Rules, s.Workspaces, s.Protection.Default, policy.Options{})
 	if err != nil {
 		return policy.Explanation{}, fmt.Errorf("compile the revision of that time: %w", err)

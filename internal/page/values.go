@@ -54,7 +54,7 @@ var macros = map[string]value{
 	"CLIENT_IP":       func(v *Values, l *language) string { return orDash(v.Client) },
 	"URL":             func(v *Values, _ *language) string { return v.URL },
 	"MIME_TYPE":       func(v *Values, l *language) string { return orDash(v.MIME) },
-	"REASON":          func(v *Values, l *language) string { return reasonText(v, l) },
+	"REASON":          reasonText,
 	"DETAIL":          func(v *Values, l *language) string { return orDash(v.Detail) },
 	"ID":              func(v *Values, _ *language) string { return v.ID.String() },
 	"RULE_TEXT":       func(v *Values, _ *language) string { return v.RuleText },

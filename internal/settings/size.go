@@ -26,26 +26,12 @@ const (
 func ParseSize(s string) (Size, error) {
 	num := strings.TrimSpace(s)
 	unit := Size(1)
-	cut := strings.IndexFunc(num, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
-	if cut >= 0 {
-		name := strings.ToUpper(strings.TrimSpace(num[cut:]))
-		num = num[:cut]
-		switch strings.TrimSuffix(strings.TrimSuffix(name, "B"), "I") {
-		case "":
-			if name != "B" {
-				return 0, fmt.Errorf("size %q: unknown unit", s)
-			}
-		case "K":
-			unit = KB
-		case "M":
-			unit = MB
-		case "G":
-			unit = GB
-		case "T":
-			unit = TB
-		default:
+	if cut := strings.IndexFunc(num, func(r rune) bool { return (r < '0' || r > '9') && r != '.' }); cut >= 0 {
+		var ok bool
+		if unit, ok = unitOf(strings.TrimSpace(num[cut:])); !ok {
 			return 0, fmt.Errorf("size %q: unknown unit; use B, KB, MB, GB or TB", s)
 		}
+		num = num[:cut]
 	}
 	f, err := strconv.ParseFloat(num, 64)
 	if err != nil || f < 0 || math.IsInf(f, 0) || math.IsNaN(f) {
@@ -55,6 +41,17 @@ func ParseSize(s string) (Size, error) {
 		return 0, fmt.Errorf("size %q is too large", s)
 	}
 	return Size(f), nil
+}
+
+// unitOf reads a unit: "B", or K, M, G, T alone, with "B" or with "iB".
+func unitOf(name string) (Size, bool) {
+	name = strings.ToUpper(name)
+	if name == "B" {
+		return 1, true
+	}
+	units := map[string]Size{"K": KB, "M": MB, "G": GB, "T": TB}
+	u, ok := units[strings.TrimSuffix(strings.TrimSuffix(name, "B"), "I")]
+	return u, ok
 }
 
 // String is the shortest exact text form.

@@ -206,7 +206,7 @@ func TestReadWhileItFills(t *testing.T) {
 			buf := make([]byte, 5000)
 			for off := int64(0); off < size; {
 				n, err := b.ReadAt(buf, off)
-				if err != nil && err != io.EOF {
+				if err != nil && !errors.Is(err, io.EOF) {
 					t.Error(err)
 					return
 				}
