@@ -17,7 +17,7 @@ type Policy struct {
 	members            *segment // one rule for each workspace
 	workspaces         []workspace
 	byDefault          [numClasses]Action
-	rules              []*Rule
+	rules, slow        []*Rule
 	needs              Needs
 }
 
@@ -185,6 +185,7 @@ func (c *compiler) segment(s Stage, workspace string, rows []row) *segment {
 		}
 		c.policy.rules = append(c.policy.rules, r)
 	}
+	c.policy.slow = append(c.policy.slow, out.slow...)
 	return out
 }
 
@@ -207,7 +208,7 @@ func (c *compiler) build(s Stage, rows []row) *segment {
 		}
 	}
 	if len(c.errs) == 0 {
-		out.indexes = newIndexes(out.rules, c.policy.seed, out.onlyOwn)
+		out.indexes, out.slow = newIndexes(out.rules, c.policy.seed, out.onlyOwn)
 	}
 	return out
 }
@@ -225,3 +226,8 @@ func (c *compiler) finish() {
 // Rules lists all rules, those of the global tables first, for showing and
 // resetting counters. It must not be changed.
 func (p *Policy) Rules() []*Rule { return p.rules }
+
+// SlowRules lists the rules that have to be asked about every message, because a
+// mask or an expression of theirs holds no four letters in a row to look for.
+// They decide rightly, but thousands of them cost time. It must not be changed.
+func (p *Policy) SlowRules() []*Rule { return p.slow }

@@ -7,7 +7,8 @@ import "hash/maphash"
 type segment struct {
 	rules   []rule
 	indexes [numLevels]*index
-	onlyOwn bool // rules answer for the message at hand alone
+	onlyOwn bool    // rules answer for the message at hand alone
+	slow    []*Rule // those without an anchor for want of letters
 }
 
 // tally gathers the possible outcomes of a stage while its rules are walked.

@@ -3,10 +3,14 @@ package policy
 import (
 	"cmp"
 	"hash/maphash"
+	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/gaissmai/bart"
+
+	"sluice/internal/settings"
 )
 
 // level is a state of knowledge for which a segment has an index.
@@ -90,28 +94,18 @@ type indexer struct {
 }
 
 // newIndexes builds the index of each level. Levels at which the rules have the
-// same answers share one.
-func newIndexes(rules []rule, seed maphash.Seed, onlyOwn bool) [numLevels]*index {
-	x := &indexer{rules: rules, onlyOwn: onlyOwn, anchors: anchors{seed: seed, counts: map[uint64]uint32{}}}
+// same answers share one. It also names the rules that are slow to find, see
+// indexer.slow.
+func newIndexes(rules []rule, seed maphash.Seed, onlyOwn bool) (out [numLevels]*index, slow []*Rule) {
+	x := newIndexer(rules, seed, onlyOwn)
 	static, objects := true, false
 	for i := range rules {
 		static = static && rules[i].static
 		objects = objects || rules[i].objects
-		for _, c := range []*condition{&rules[i].from, &rules[i].match} {
-			for j := range c.leaves {
-				x.anchors.count(&c.leaves[j])
-			}
+		if x.slow(i) {
+			slow = append(slow, rules[i].Rule)
 		}
 	}
-	x.own = make([][]*anchor, len(rules))
-	for i := range rules {
-		for _, c := range []*condition{&rules[i].from, &rules[i].match} {
-			for j := range c.leaves {
-				x.own[i] = append(x.own[i], x.anchors.of(&c.leaves[j]))
-			}
-		}
-	}
-	var out [numLevels]*index
 	for l := range numLevels {
 		switch {
 		case l > 0 && static:
@@ -122,7 +116,70 @@ func newIndexes(rules []rule, seed maphash.Seed, onlyOwn bool) [numLevels]*index
 			out[l] = x.build(l)
 		}
 	}
-	return out
+	return out, slow
+}
+
+// newIndexer counts all keys, then finds the anchor of each leaf.
+func newIndexer(rules []rule, seed maphash.Seed, onlyOwn bool) *indexer {
+	x := &indexer{rules: rules, onlyOwn: onlyOwn, anchors: anchors{seed: seed, counts: map[uint64]uint32{}}}
+	for i := range rules {
+		for l := range rules[i].anchorLeaves() {
+			x.anchors.count(l)
+		}
+	}
+	x.own = make([][]*anchor, len(rules))
+	for i := range rules {
+		for l := range rules[i].anchorLeaves() {
+			x.own[i] = append(x.own[i], x.anchors.of(l))
+		}
+	}
+	return x
+}
+
+// anchorLeaves are the leaves that a rule can be found by: not those of
+// exclusions.
+func (r *rule) anchorLeaves() iter.Seq[*leaf] {
+	return func(yield func(*leaf) bool) {
+		for _, c := range []*condition{&r.from, &r.match} {
+			for j := range c.leaves {
+				if !yield(&c.leaves[j]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// slow tells whether rule i has no anchor even when all is known, because of a
+// mask or an expression without enough letters in a row.
+func (x *indexer) slow(i int) bool {
+	r := &x.rules[i]
+	units := x.add(nil, i, responseKnown, ^kinds(0))
+	if len(units) == 0 {
+		units = x.add(nil, i, requestKnown, ^kinds(0))
+	}
+	if !r.enabled || len(units) == 0 || units[0].anchor != nil {
+		return false
+	}
+	j := 0
+	for l := range r.anchorLeaves() {
+		if x.own[i][j] == nil && l.hasPattern() {
+			return true
+		}
+		j++
+	}
+	return false
+}
+
+// hasPattern tells whether the leaf has a mask or an expression other than the
+// star, which is meant to fit everything.
+func (l *leaf) hasPattern() bool {
+	for _, v := range l.values {
+		if strings.HasPrefix(v, settings.RegexPrefix) || isMask(v) && strings.Trim(v, "*/") != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func (x *indexer) build(l level) *index {

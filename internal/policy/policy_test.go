@@ -106,6 +106,32 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
+func TestSlowRules(t *testing.T) {
+	p, err := compileText(t, `
+rules:
+  access:
+    - {name: expression, match: {any: [{url: "regex:^[a-z]+$"}]}}
+    - {name: one of two, match: {any: [{url: [a.test, "*/*.js"]}]}}
+    - {name: short mask, from: {any: [{user: "a*b"}]}}
+    - {name: found by host, match: {all: [{url: "regex:x+"}, {url: a.test}]}}
+    - {name: literal, match: {any: [{url: "regex:/(abcd|efgh)[0-9]"}]}}
+    - {name: everybody, from: {any: [{user: "*"}]}}
+    - {name: sizes, match: {any: [{size: ">1"}]}}
+    - {name: uploads, match: {all: [{direction: request}, {file_name: "?.?"}]}}
+    - {name: "off", enabled: false, match: {any: [{url: "regex:."}]}}
+workspaces: [{name: w, members: [{user: u}], access: [{name: inner, match: {any: [{file_name: "a?"}]}}]}]`, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have []string
+	for _, r := range p.SlowRules() {
+		have = append(have, r.Name)
+	}
+	if d := cmp.Diff([]string{"expression", "one of two", "short mask", "uploads", "inner"}, have); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestOutweighs(t *testing.T) {
 	up, down := &Rule{order: 1}, &Rule{order: 1 << 32}
 	// From the heaviest to the lightest.
