@@ -50,7 +50,7 @@ func (k *walk) expandRAR(o *Object) error {
 	defer release()
 	for {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return k.trailing(o, o.Data, r.src)
 		}
 		if errors.Is(err, rardecode.ErrArchiveEncrypted) {
@@ -75,8 +75,7 @@ func (k *walk) expandRAR(o *Object) error {
 		}
 		if bad != nil {
 			k.fault(joinPath(o.Path, cleanName(h.Name)), rarError(bad))
-			var l *limitError
-			if errors.As(bad, &l) && h.Solid {
+			if isLimit(bad) && h.Solid {
 				return limitf("the members after it were not reached")
 			}
 		}
@@ -107,25 +106,32 @@ func (k *walk) expandAr(o *Object) error {
 		name := strings.TrimRight(string(h[:16]), " ")
 		data := newView(o.Data, off, n)
 		off += n + n&1
-		switch {
-		case name == "//":
+		if name == "//" {
 			long = readAt(data, 0, min(n, 1<<20))
 			continue
-		case strings.HasPrefix(name, "#1/"): // BSD: the name stands before the data
-			if l, err := strconv.ParseInt(name[3:], 10, 32); err == nil && l <= n {
-				name = strings.TrimRight(string(readAt(data, 0, min(l, maxName))), "\x00")
-				data = newView(data, l, n-l)
-			}
-		case len(name) > 1 && name[0] == '/':
-			if i, err := strconv.Atoi(name[1:]); err == nil && i < len(long) {
-				name, _, _ = strings.Cut(string(long[i:min(len(long), i+maxName)]), "\n")
-			}
 		}
-		if err := k.member(o, child{name: strings.TrimSuffix(name, "/"), data: data}); err != nil {
+		name, data = arName(name, data, long)
+		if err := k.member(o, child{name: name, data: data}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// arName finds the long name of a member: before its data in the BSD form, in
+// the table of the member "//" in the GNU form.
+func arName(name string, data *view, long []byte) (string, *view) {
+	if l, ok := strings.CutPrefix(name, "#1/"); ok {
+		if l, err := strconv.ParseInt(l, 10, 32); err == nil && l >= 0 && l <= data.n {
+			return strings.TrimRight(string(readAt(data, 0, min(l, maxName))), "\x00"), newView(data, l, data.n-l)
+		}
+	}
+	if len(name) > 1 && name[0] == '/' {
+		if i, err := strconv.Atoi(name[1:]); err == nil && i >= 0 && i < len(long) {
+			name, _, _ = strings.Cut(string(long[i:min(len(long), i+maxName)]), "\n")
+		}
+	}
+	return strings.TrimSuffix(name, "/"), data
 }
 
 // expandCpio visits the members of a cpio archive, "newc" or "odc".
@@ -256,14 +262,20 @@ func carved(kind string, h []byte, size int64) bool {
 	case "7z":
 		return len(h) >= sevenStart && sevenHeaderOK(h[:sevenStart])
 	case "rar":
-		if len(h) >= 20 && h[6] == 0 { // version 4: the main header has type 0x73
-			return h[9] == 0x73 && uint16(crc32.ChecksumIEEE(h[9:20])) == binary.LittleEndian.Uint16(h[7:])
-		}
-		return len(h) >= 20 && h[6] == 1 && h[7] == 0 && h[12] > 1 && int(h[12]) < len(h)-13 &&
-			crc32.ChecksumIEEE(h[12:13+int(h[12])]) == binary.LittleEndian.Uint32(h[8:])
+		return len(h) >= 20 && carvedRAR(h)
 	case "cab":
 		return len(h) >= 36 && h[25] == 1 && h[24] <= 3 && int64(binary.LittleEndian.Uint32(h[8:])) <= size &&
 			bytes.Equal(h[12:16], make([]byte, 4))
 	}
 	return false
+}
+
+// carvedRAR checks the header behind the signature of version 4, where the main
+// header has type 0x73, or of version 5.
+func carvedRAR(h []byte) bool {
+	if h[6] == 0 {
+		return h[9] == 0x73 && uint16(crc32.ChecksumIEEE(h[9:20])) == binary.LittleEndian.Uint16(h[7:])
+	}
+	return h[6] == 1 && h[7] == 0 && h[12] > 1 && int(h[12]) < len(h)-13 &&
+		crc32.ChecksumIEEE(h[12:13+int(h[12])]) == binary.LittleEndian.Uint32(h[8:])
 }

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -41,6 +42,9 @@ func parseCodings(lines []string) ([]string, error) {
 // message undoes the codings and visits what comes out. When a coding cannot be
 // undone whole, the bytes as they came are visited too.
 func (k *walk) message(m Message) error {
+	if m.Partial {
+		k.loose++
+	}
 	o := Object{Name: messageName(m), Path: "message", DeclaredMIME: mediaType(m.ContentType), contentType: m.ContentType}
 	codings, err := parseCodings(m.ContentEncoding)
 	if err != nil {
@@ -50,13 +54,12 @@ func (k *walk) message(m Message) error {
 	if len(codings) == 0 || m.Body.Size() == 0 {
 		return k.object(&o)
 	}
-	before := k.faults
-	body, rest, err := k.undo(codings, m.Body)
+	body, rest, whole, err := k.undo(codings, m.Body)
 	if err != nil {
 		return err
 	}
 	if body != nil {
-		defer body.Close()
+		defer closeBody(body)
 		o.Data = body
 		if err := k.object(&o); err != nil {
 			return err
@@ -67,7 +70,7 @@ func (k *walk) message(m Message) error {
 			return err
 		}
 	}
-	if body != nil && k.faults[1] == before[1] && k.faults[0] == before[0] {
+	if whole {
 		return nil
 	}
 	raw := Object{Name: o.Name, Path: "message (not decoded)", DeclaredMIME: o.DeclaredMIME, Data: m.Body}
@@ -75,9 +78,10 @@ func (k *walk) message(m Message) error {
 }
 
 // undo undoes the codings, last first. It returns what came out (nil when
-// nothing did) and what stood behind the end of the outermost coding.
-func (k *walk) undo(codings []string, c tx.Content) (out *spool.Body, rest tx.Content, err error) {
-	whole := true
+// nothing did), what stood behind the end of the outermost coding, and whether
+// all codings could be undone whole.
+func (k *walk) undo(codings []string, c tx.Content) (out *spool.Body, rest tx.Content, whole bool, err error) {
+	whole = true
 	for i := len(codings) - 1; i >= 0 && whole; i-- {
 		body, tail, bad, err := k.undoOne(codings[i], c)
 		if out != nil {
@@ -85,7 +89,7 @@ func (k *walk) undo(codings []string, c tx.Content) (out *spool.Body, rest tx.Co
 		}
 		out = body
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 		if tail != nil && i == len(codings)-1 {
 			rest = tail
@@ -102,17 +106,20 @@ func (k *walk) undo(codings []string, c tx.Content) (out *spool.Body, rest tx.Co
 		}
 	}
 	if !whole && out != nil && out.Size() == 0 {
-		return nil, rest, out.Close()
+		return nil, rest, false, out.Close()
 	}
-	return out, rest, nil
+	return out, rest, whole, nil
 }
 
 func (k *walk) codingFault(coding string, bad error) {
-	if l, ok := bad.(*limitError); ok {
-		k.faults.add(ErrLimit, "message", l.what)
+	if isLimit(bad) {
+		k.fault("message", bad)
 		return
 	}
-	if bad == io.EOF || bad == io.ErrUnexpectedEOF {
+	if k.loose > 0 {
+		return // a range of a coded body is never whole
+	}
+	if errors.Is(bad, io.EOF) || errors.Is(bad, io.ErrUnexpectedEOF) {
 		k.faults.add(ErrEncoding, "message", coding+": the body ends too early")
 		return
 	}

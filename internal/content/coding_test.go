@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -148,7 +149,7 @@ func TestVisitErrorEndsTheWalk(t *testing.T) {
 		}
 		return nil
 	})
-	if err != boom || n != 2 {
+	if !errors.Is(err, boom) || n != 2 {
 		t.Errorf("error %v after %d objects", err, n)
 	}
 }
@@ -200,4 +201,46 @@ func TestGzipNamesMember(t *testing.T) {
 	if r.find("inner_.txt") == nil {
 		t.Error(r.paths())
 	}
+}
+
+// A range is looked into as far as it goes, and that it is none is no fault.
+func TestPartial(t *testing.T) {
+	w := NewWalker(newStore(t, 1<<20), Limits{})
+	z := rawZip(0, nil, storedMember("a", eicar()), storedMember("b", make([]byte, 1000)))
+	r := walkMessage(t, w, Message{Body: bytesView(z[:500]), Partial: true})
+	if !r.has(eicar()) || r.err != nil {
+		t.Errorf("%v\n%s", r.err, r.paths())
+	}
+	g := makeGzip(t, randomBytes(1, 5000))
+	r = walkMessage(t, w, Message{Body: bytesView(g[:2000]), ContentEncoding: []string{"gzip"}, Partial: true})
+	if len(r.objects) < 2 || r.err != nil {
+		t.Errorf("%v\n%s", r.err, r.paths())
+	}
+	r = walkMessage(t, w, Message{Body: bytesView(g), ContentEncoding: []string{"strange"}, Partial: true})
+	wantKind(t, r.err, ErrEncoding)
+}
+
+func TestConcurrentWalks(t *testing.T) {
+	w := NewWalker(newStore(t, 1<<10), Limits{})
+	all := makers()
+	var packed [][]byte
+	for _, m := range all {
+		packed = append(packed, m.make(t, eicar()))
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i, b := range packed {
+				found := false
+				err := w.Walk(t.Context(), Message{Body: bytesView(b)}, func(o *Object) error {
+					found = found || bytes.Equal(readAt(o.Data, 0, 100), eicar())
+					return nil
+				})
+				if !found || err != nil {
+					t.Errorf("%s: found %v, %v", all[i].name, found, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -39,7 +39,7 @@ type faults [len(kinds)]*Fault
 
 func (f *faults) add(kind error, path, what string) {
 	for i, k := range kinds {
-		if k == kind && f[i] == nil {
+		if errors.Is(kind, k) && f[i] == nil {
 			f[i] = &Fault{Kind: kind, Path: path, What: what}
 		}
 	}
@@ -69,14 +69,19 @@ func (s *stop) Error() string { return s.cause.Error() }
 func (s *stop) Unwrap() error { return s.cause }
 
 func isStop(err error) bool {
-	var s *stop
-	return errors.As(err, &s)
+	_, ok := errors.AsType[*stop](err)
+	return ok
 }
 
 // limitError is what a decoder returns for a bound that concerns one object.
 type limitError struct{ what string }
 
 func (e *limitError) Error() string { return e.what }
+
+func isLimit(err error) bool {
+	_, ok := errors.AsType[*limitError](err)
+	return ok
+}
 
 func limitf(format string, args ...any) error { return &limitError{fmt.Sprintf(format, args...)} }
 

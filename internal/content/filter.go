@@ -107,12 +107,12 @@ func x86Filter() func([]byte, uint32) int {
 }
 
 // wordFilter handles the filters of processors whose instructions are all of
-// step bytes.
-func wordFilter(step int, f func(b []byte, pos uint32)) func([]byte, uint32) int {
+// four bytes.
+func wordFilter(f func(b []byte, pos uint32)) func([]byte, uint32) int {
 	return func(b []byte, pos uint32) int {
 		i := 0
-		for ; i+step <= len(b); i += step {
-			f(b[i:i+step], pos+uint32(i))
+		for ; i+4 <= len(b); i += 4 {
+			f(b[i:i+4], pos+uint32(i))
 		}
 		return i
 	}
@@ -143,7 +143,7 @@ func arm64Filter(b []byte, pos uint32) {
 			return
 		}
 		addr -= pos >> 12
-		v = v & 0x9000001f
+		v &= 0x9000001f
 		v |= addr & 3 << 29
 		v |= addr & 0x3fffc << 3
 		v |= -(addr & 0x020000) & 0xe00000
@@ -210,7 +210,7 @@ func (d *bcj2Reader) Read(p []byte) (int, error) {
 	for ; n < len(p) && d.left > 0; n++ {
 		c, err := d.next()
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return n, err
@@ -235,7 +235,7 @@ func (d *bcj2Reader) next() (byte, error) {
 	if err != nil {
 		return 0, err
 	}
-	i := 0
+	var i int
 	switch {
 	case b == 0xe8:
 		i = int(d.prev)

@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"errors"
 	"io"
 
 	"sluice/internal/tx"
@@ -28,7 +29,7 @@ func (k *walk) find(c tx.Content, from, to int64, pattern []byte) (int64, error)
 			return -1, err
 		}
 		n, err := c.ReadAt(buf[:min(findChunk, to-off)], off)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return -1, err
 		}
 		if i := bytes.Index(buf[:n], pattern); i >= 0 {

@@ -127,7 +127,7 @@ func (p *pools) trial(kind string, b []byte, size int64) (ok bool) {
 func (p *pools) atEnd(r io.Reader) bool {
 	var b [1]byte
 	_, err := r.Read(b[:])
-	return err == io.EOF
+	return errors.Is(err, io.EOF)
 }
 
 func (p *pools) openTrial(kind string, src io.Reader) (r io.Reader, done func(), err error) {
@@ -155,9 +155,9 @@ func (k *walk) expandGuess(o *Object, kind string) error {
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	if l, ok := bad.(*limitError); ok {
-		return l
+	defer closeBody(body)
+	if isLimit(bad) {
+		return bad
 	}
 	if bad != nil || src.left() > 0 || body.Size() == 0 {
 		return nil

@@ -49,7 +49,7 @@ func (f *inflate64) bits(n uint) (int, error) {
 	for f.have < n {
 		c, err := f.src.ReadByte()
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return 0, err
@@ -109,33 +109,35 @@ func (f *inflate64) block() error {
 		f.stored, f.inside = v&0xffff, 1
 		return nil
 	case 1:
-		var l [288]byte
-		for i := range l {
-			switch {
-			case i < 144:
-				l[i] = 8
-			case i < 256:
-				l[i] = 9
-			case i < 280:
-				l[i] = 7
-			default:
-				l[i] = 8
-			}
-		}
-		var d [32]byte
-		for i := range d {
-			d[i] = 5
-		}
 		f.inside = 2
-		if !f.lit.build(l[:]) || !f.dist.build(d[:]) {
-			return errInflate64
-		}
-		return nil
+		return f.fixed()
 	case 2:
 		f.inside = 2
 		return f.dynamic()
 	}
 	return errInflate64
+}
+
+// fixed makes the codes of RFC 1951 section 3.2.6.
+func (f *inflate64) fixed() error {
+	var l [288]byte
+	for i := range l {
+		l[i] = 8
+		switch {
+		case i >= 144 && i < 256:
+			l[i] = 9
+		case i >= 256 && i < 280:
+			l[i] = 7
+		}
+	}
+	var d [32]byte
+	for i := range d {
+		d[i] = 5
+	}
+	if !f.lit.build(l[:]) || !f.dist.build(d[:]) {
+		return errInflate64
+	}
+	return nil
 }
 
 func (f *inflate64) storedByte() error {

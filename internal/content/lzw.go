@@ -65,7 +65,7 @@ func (z *lzwReader) Read(p []byte) (int, error) {
 			continue
 		}
 		if err := z.step(); err != nil {
-			if n > 0 && err == io.EOF {
+			if n > 0 && errors.Is(err, io.EOF) {
 				return n, nil
 			}
 			return n, err

@@ -198,36 +198,9 @@ func (d *lzxDecoder) lengths(lens []byte) error {
 		return errLZX
 	}
 	for i := 0; i < len(lens); {
-		s, err := t.decode(d)
+		run, val, err := d.lengthRun(&t, lens[i])
 		if err != nil {
 			return err
-		}
-		run, val := 1, byte(0)
-		switch s {
-		case 17, 18:
-			n, err := d.bits(uint(s - 13))
-			if err != nil {
-				return err
-			}
-			run = n + 4
-			if s == 18 {
-				run = n + 20
-			}
-		case 19:
-			n, err := d.bits(1)
-			if err != nil {
-				return err
-			}
-			run = n + 4
-			if s, err = t.decode(d); err != nil {
-				return err
-			}
-			if s > 16 {
-				return errLZX
-			}
-			val = (lens[i] + 17 - byte(s)) % 17
-		default:
-			val = (lens[i] + 17 - byte(s)) % 17
 		}
 		if run > len(lens)-i {
 			return errLZX
@@ -238,6 +211,38 @@ func (d *lzxDecoder) lengths(lens []byte) error {
 		}
 	}
 	return nil
+}
+
+// lengthRun reads how many codes get which length; old is the length before of
+// the first of them.
+func (d *lzxDecoder) lengthRun(t *lzxTree, old byte) (run int, val byte, err error) {
+	s, err := t.decode(d)
+	if err != nil {
+		return 0, 0, err
+	}
+	switch s {
+	case 17, 18:
+		n, err := d.bits(uint(s - 13))
+		if s == 17 {
+			return n + 4, 0, err
+		}
+		return n + 20, 0, err
+	case 19:
+		n, err := d.bits(1)
+		if err != nil {
+			return 0, 0, err
+		}
+		run = n + 4
+		if s, err = t.decode(d); err != nil {
+			return 0, 0, err
+		}
+		if s > 16 {
+			return 0, 0, errLZX
+		}
+	default:
+		run = 1
+	}
+	return run, (old + 17 - byte(s)) % 17, nil
 }
 
 // lzxTree is a canonical Huffman code of at most 16 bits, most significant bit

@@ -91,52 +91,63 @@ func (k *walk) boundaries(o *Object) []string {
 // hold nothing but the delimiter, loose takes every line that starts with it.
 func (k *walk) cut(c tx.Content, boundary string) (strict, loose []span, err error) {
 	pattern := []byte("--" + boundary)
-	var ends cutter
-	ends.total = c.Size()
-	var looseCut cutter
-	looseCut.total = c.Size()
+	s, l := cutter{total: c.Size()}, cutter{total: c.Size()}
 	for from := int64(0); ; {
 		at, err := k.find(c, from, c.Size(), pattern)
 		if err != nil {
 			return nil, nil, err
 		}
 		if at < 0 {
-			break
+			return s.finish(), l.finish(), nil
 		}
 		from = at + int64(len(pattern))
-		start := at
-		if at > 0 {
-			p := readAt(c, max(at-2, 0), min(at, 2))
-			if p[len(p)-1] != '\n' && p[len(p)-1] != '\r' {
-				continue
-			}
-			start--
-			if len(p) == 2 && p[0] == '\r' && p[1] == '\n' {
-				start--
-			}
+		start, ok := lineStart(c, at)
+		if !ok {
+			continue
 		}
-		line := readAt(c, from, 1024)
-		i := bytes.IndexAny(line, "\r\n")
-		if i < 0 {
-			i = len(line)
-		}
-		next := from + int64(i)
-		if i < len(line) {
-			next++
-			if line[i] == '\r' && i+1 < len(line) && line[i+1] == '\n' {
-				next++
-			}
-		}
-		if len(ends.spans)+len(looseCut.spans) > 2*k.lim.Members {
+		if len(s.spans)+len(l.spans) > 2*k.lim.Members {
 			return nil, nil, k.stopLimit("more than %d parts", k.lim.Members)
 		}
-		tail := strings.Trim(string(line[:i]), " \t")
+		tail, next := restOfLine(c, from)
 		if tail == "" || tail == "--" {
-			ends.delimiter(start, next)
+			s.delimiter(start, next)
 		}
-		looseCut.delimiter(start, next)
+		l.delimiter(start, next)
 	}
-	return ends.finish(), looseCut.finish(), nil
+}
+
+// lineStart tells whether a line starts at that offset, and where the line end
+// before it starts.
+func lineStart(c tx.Content, at int64) (int64, bool) {
+	if at == 0 {
+		return 0, true
+	}
+	p := readAt(c, max(at-2, 0), min(at, 2))
+	switch {
+	case len(p) == 2 && p[0] == '\r' && p[1] == '\n':
+		return at - 2, true
+	case len(p) > 0 && (p[len(p)-1] == '\n' || p[len(p)-1] == '\r'):
+		return at - 1, true
+	}
+	return 0, false
+}
+
+// restOfLine returns what stands up to the line end, and where the next line
+// starts.
+func restOfLine(c tx.Content, from int64) (tail string, next int64) {
+	line := readAt(c, from, 1024)
+	i := bytes.IndexAny(line, "\r\n")
+	if i < 0 {
+		i = len(line)
+	}
+	next = from + int64(i)
+	if i < len(line) {
+		next++
+		if line[i] == '\r' && i+1 < len(line) && line[i+1] == '\n' {
+			next++
+		}
+	}
+	return strings.Trim(string(line[:i]), " \t"), next
 }
 
 // cutter gathers the spans between delimiters; the first is the preamble.

@@ -67,7 +67,9 @@ type Message struct {
 	// is preferred to it.
 	FileName string
 	Body     tx.Content
-	// Partial marks a body that is only a range of the object (206).
+	// Partial marks a body that is only a range of the object (206). That its
+	// coding and its containers are not whole is then no fault: whoever sets
+	// this judges that itself.
 	Partial bool
 }
 

@@ -24,33 +24,42 @@ func (k *walk) probeOLE(o *Object) expander {
 // that tell more.
 func (f *cfbFile) learn(o *Object, e *cfbEntry) {
 	name := strings.ToLower(e.name)
-	switch {
-	case e.kind == 2 && name == "worddocument":
+	switch e.kind {
+	case 1:
+		o.Macros = o.Macros || name == "_vba_project_cur" || name == "macros" || name == "vba"
+	case 2:
+		f.learnStream(o, e, name)
+	case 5:
+		if e.dir == 0 && f.isMSI() {
+			o.Type = "msi"
+		}
+	}
+}
+
+func (f *cfbFile) learnStream(o *Object, e *cfbEntry, name string) {
+	switch name {
+	case "worddocument":
 		o.Type = "doc"
 		// FibBase, bit fEncrypted ([MS-DOC] 2.5.2).
 		if h := f.head(e, 32); len(h) == 32 && binary.LittleEndian.Uint16(h) == 0xa5ec && h[11]&1 != 0 {
 			o.Encrypted = true
 		}
-	case e.kind == 2 && (name == "workbook" || name == "book"):
+	case "workbook", "book":
 		o.Type = "xls"
 		f.biff(o, e)
-	case e.kind == 2 && name == "powerpoint document":
+	case "powerpoint document":
 		o.Type = "ppt"
-	case e.kind == 2 && name == "current user":
+	case "current user":
 		// CurrentUserAtom.headerToken ([MS-PPT] 2.3.2).
 		if h := f.head(e, 16); len(h) == 16 && binary.LittleEndian.Uint32(h[12:]) == 0xf3d1c4df {
 			o.Encrypted = true
 		}
-	case e.kind == 2 && (name == "encryptedpackage" || name == "encryptedsummary"):
+	case "encryptedpackage", "encryptedsummary":
 		o.Encrypted = true
-	case e.kind == 2 && (name == "_vba_project" || name == "projectwm"), e.kind == 1 && (name == "_vba_project_cur" || name == "macros"), e.kind == 1 && name == "vba":
+	case "_vba_project", "projectwm":
 		o.Macros = true
-	case e.kind == 2 && strings.HasPrefix(name, "__properties_version1"):
+	case "__properties_version1.0":
 		o.Type = "msg"
-	case e.kind == 5 && e.dir == 0:
-		if o.Type == "ole" && f.isMSI() {
-			o.Type = "msi"
-		}
 	}
 }
 
@@ -158,8 +167,8 @@ func (k *walk) ole10Native(o *Object, f *cfbFile, e *cfbEntry) error {
 		}
 	}
 	s := f.open(e)
-	if _, err := io.CopyN(io.Discard, s, at); err != nil {
-		return nil
+	if n, _ := io.CopyN(io.Discard, s, at); n < at {
+		return nil // cut off before the file: the stream itself was visited
 	}
 	return k.member(o, child{name: name, src: s})
 }

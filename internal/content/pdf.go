@@ -3,6 +3,7 @@ package content
 import (
 	"bytes"
 	"encoding/ascii85"
+	"errors"
 	"io"
 	"strings"
 )
@@ -99,17 +100,15 @@ func (k *walk) pdfStream(o *Object, key *pdfKey, at, start, end int64) error {
 	}
 	wanted := bytes.Contains(dict, []byte("/EmbeddedFile")) || bytes.Contains(dict, []byte("/ObjStm"))
 	src := newSource(k.ctx, o.Data, start, end-start)
-	if err := k.pdfDecoded(o, dict, src, end-start, wanted, wanted && key == nil && !o.Encrypted); err != nil || key == nil {
+	p := pdfPart{dict, src, end - start, wanted, wanted && key == nil && !o.Encrypted}
+	if err := k.pdfDecoded(o, p); err != nil || key == nil {
 		return err
 	}
 	if n := int64(pdfInt(dict, "/Length", 0)); n > 0 && n <= end-start && n >= end-start-2 {
 		end = start + n // blocks of a cipher end exactly, and a line end follows
 	}
-	r, err := key.decrypt(newSource(k.ctx, o.Data, start, end-start), num, gen)
-	if err != nil {
-		return nil // shorter than a block: nothing is in it
-	}
-	return k.pdfDecoded(o, dict, r, end-start, wanted, wanted)
+	p.src, p.loud = key.decrypt(newSource(k.ctx, o.Data, start, end-start), num, gen), wanted
+	return k.pdfDecoded(o, p)
 }
 
 // pdfNumber reads the numbers before "obj".
@@ -121,42 +120,47 @@ func pdfNumber(b []byte) (num, gen int) {
 	return pdfInt(append([]byte("/N "), f[len(f)-2]...), "/N", 0), pdfInt(append([]byte("/N "), f[len(f)-1]...), "/N", 0)
 }
 
-// pdfDecoded visits what comes out of the filters of a stream. loud makes it a
-// fault when nothing whole does.
-func (k *walk) pdfDecoded(o *Object, dict []byte, src io.Reader, packed int64, wanted, loud bool) error {
-	r, done, err := k.pdfFilters(dict, src)
-	if err != nil {
-		if loud {
-			k.fault(o.Path, err)
+// pdfPart is one way to read a stream.
+type pdfPart struct {
+	dict   []byte
+	src    io.Reader
+	packed int64
+	wanted bool // an attachment or the like
+	loud   bool // it is a fault when it cannot be read whole
+}
+
+// pdfDecoded visits what comes out of the filters of a stream.
+func (k *walk) pdfDecoded(o *Object, p pdfPart) error {
+	r, done, bad := k.pdfFilters(p.dict, p.src)
+	if bad != nil {
+		if p.loud {
+			k.fault(o.Path, bad)
 		}
 		return nil
 	}
 	defer done()
 	buf := make([]byte, sniffLen)
-	n, rerr := io.ReadFull(readerFunc(func(p []byte) (int, error) { return k.read(r, p) }), buf)
+	n, end := io.ReadFull(readerFunc(func(b []byte) (int, error) { return k.read(r, b) }), buf)
 	if n == 0 {
-		if loud && rerr != io.EOF {
-			k.fault(o.Path, rerr)
+		if p.loud && !errors.Is(end, io.EOF) {
+			k.fault(o.Path, end)
 		}
 		return nil
 	}
-	if t := Sniff(buf[:n]); (!wanted || !loud) && (t == "data" || t == "text") {
+	if t := Sniff(buf[:n]); !p.loud && (t == "data" || t == "text") {
 		return nil
 	}
-	whole := io.MultiReader(bytes.NewReader(buf[:n]), readerFunc(func(p []byte) (int, error) {
-		if rerr != nil && rerr != io.ErrUnexpectedEOF {
-			return 0, rerr
+	whole := io.MultiReader(bytes.NewReader(buf[:n]), readerFunc(func(b []byte) (int, error) {
+		if end != nil && !errors.Is(end, io.ErrUnexpectedEOF) {
+			return 0, end
 		}
-		return r.Read(p)
+		return r.Read(b)
 	}))
-	bad, err := k.child(o, child{name: "stream", src: whole, packed: packed + 64})
-	if err != nil {
-		return err
-	}
-	if _, ok := bad.(*limitError); ok || bad != nil && loud {
+	bad, err := k.child(o, child{name: "stream", src: whole, packed: p.packed + 64})
+	if err == nil && (isLimit(bad) || bad != nil && p.loud) {
 		k.fault(o.Path, bad)
 	}
-	return nil
+	return err
 }
 
 // pdfNames undoes #xx in names, which readers accept for any character.
@@ -176,19 +180,44 @@ func pdfNames(b []byte) []byte {
 	return out
 }
 
-// pdfFilters opens the filters of a stream dictionary (ISO 32000-1, 7.4).
-func (k *walk) pdfFilters(dict []byte, r io.Reader) (io.Reader, func(), error) {
+// pdfFilters opens the filters of a stream dictionary (ISO 32000-1, 7.4). done
+// is nil with an error.
+func (k *walk) pdfFilters(dict []byte, r io.Reader) (out io.Reader, done func(), err error) {
 	var dones []func()
-	done := func() {
+	done = func() {
 		for _, f := range dones {
 			f()
 		}
 	}
-	i := bytes.Index(dict, []byte("/Filter"))
-	if i < 0 {
-		return r, done, nil
+	for i, name := range pdfFilterNames(dict) {
+		if i > 8 {
+			err = limitf("more than 8 filters on a PDF stream")
+		}
+		switch {
+		case err != nil:
+		case name == "FlateDecode" || name == "Fl":
+			var f func()
+			if r, f, err = k.w.pools.openZlib(r); err == nil {
+				dones = append(dones, f)
+			}
+		case name == "ASCIIHexDecode" || name == "AHx":
+			r = &rtfHex{src: sourceOf(k, r)}
+		case name == "ASCII85Decode" || name == "A85":
+			r = ascii85.NewDecoder(&untilTilde{r: r})
+		default:
+			err = errUnsupported("PDF filter " + cleanName(name))
+		}
+		if err != nil {
+			done()
+			return nil, nil, err
+		}
 	}
-	list := bytes.TrimLeft(dict[i+7:], " \r\n\t")
+	return r, done, nil
+}
+
+// pdfFilterNames reads one name or an array of names.
+func pdfFilterNames(dict []byte) []string {
+	list := pdfValue(dict, "/Filter")
 	if len(list) > 0 && list[0] == '[' {
 		list, _, _ = bytes.Cut(list[1:], []byte("]"))
 	} else if len(list) > 1 {
@@ -196,28 +225,7 @@ func (k *walk) pdfFilters(dict []byte, r io.Reader) (io.Reader, func(), error) {
 			list = list[:j+1]
 		}
 	}
-	for i, name := range strings.FieldsFunc(string(list), func(c rune) bool { return c == '/' || c == ' ' || c == '\r' || c == '\n' || c == '\t' }) {
-		if i > 8 {
-			return nil, done, limitf("more than 8 filters on a PDF stream")
-		}
-		switch name {
-		case "FlateDecode", "Fl":
-			z, f, err := k.w.pools.openZlib(r)
-			if err != nil {
-				done()
-				return nil, nil, err
-			}
-			r, dones = z, append(dones, f)
-		case "ASCIIHexDecode", "AHx":
-			r = &rtfHex{src: sourceOf(k, r)}
-		case "ASCII85Decode", "A85":
-			r = ascii85.NewDecoder(&untilTilde{r: r})
-		default:
-			done()
-			return nil, nil, errUnsupported("PDF filter " + cleanName(name))
-		}
-	}
-	return r, done, nil
+	return strings.FieldsFunc(string(list), func(c rune) bool { return strings.ContainsRune("/ \r\n\t", c) })
 }
 
 // sourceOf makes a source of a reader's bytes; hexadecimal text is never behind

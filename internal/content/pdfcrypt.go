@@ -9,8 +9,10 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
+	"errors"
 	"io"
 	"strconv"
+	"strings"
 )
 
 // The standard security handler (ISO 32000-1, 7.6; ISO 32000-2 for revision 6),
@@ -30,10 +32,9 @@ var pdfPad = []byte("\x28\xbf\x4e\x5e\x4e\x75\x8a\x41\x64\x00\x4e\x56\xff\xfa\x0
 const pdfLook = 8 << 10 // bytes in which an encryption dictionary ends
 
 // pdfOpen returns the key that the empty password gives, or nil when there is
-// none or it does not fit. ref is what stands behind /Encrypt: a dictionary or
-// a reference to one.
+// none or it does not fit. ref is what stands behind /Encrypt at that offset: a
+// dictionary or a reference to one.
 func (k *walk) pdfOpen(o *Object, at int64, ref []byte) *pdfKey {
-	d := readAt(o.Data, at, pdfLook)
 	if ref[0] != '<' {
 		f := bytes.Fields(ref)
 		if len(f) < 2 {
@@ -42,35 +43,44 @@ func (k *walk) pdfOpen(o *Object, at int64, ref []byte) *pdfKey {
 		if at = k.pdfObject(o, string(f[0])+" "+string(f[1])+" obj"); at < 0 {
 			return nil
 		}
-		d = readAt(o.Data, at, pdfLook)
+	}
+	d := readAt(o.Data, at, pdfLook)
+	if ref[0] != '<' {
 		d, _, _ = bytes.Cut(d, []byte("endobj"))
 	}
 	d = pdfNames(d)
-	if !bytes.Contains(d, []byte("/Standard")) {
-		return nil
-	}
-	h := pdfHandler{v: pdfInt(d, "/V", 0), r: pdfInt(d, "/R", 0), o: pdfString(d, "/O"), u: pdfString(d, "/U"), ue: pdfString(d, "/UE"), p: pdfInt(d, "/P", 0), length: 5}
+	h := pdfHandler{v: pdfInt(d, "/V", 0), r: pdfInt(d, "/R", 0), o: pdfString(d, "/O"), u: pdfString(d, "/U"), ue: pdfString(d, "/UE"), p: pdfInt(d, "/P", 0)}
 	h.metadata = !bytes.HasPrefix(pdfValue(d, "/EncryptMetadata"), []byte("false"))
-	key := &pdfKey{}
-	switch h.v {
-	case 1:
-	case 2, 3:
-		h.length = pdfInt(d, "/Length", 40) / 8
-	case 4, 5:
-		h.length = 16
-		key.aes = h.v == 5 || bytes.Contains(d, []byte("/AESV2"))
-		key.perFile = h.v == 5
-		key.plain = bytes.HasPrefix(pdfValue(d, "/StmF"), []byte("/Identity")) || pdfValue(d, "/StmF") == nil
-	default:
-		return nil
-	}
-	if h.length < 5 || h.length > 16 {
+	key := h.method(d)
+	if key == nil || !bytes.Contains(d, []byte("/Standard")) {
 		return nil
 	}
 	if at, err := k.find(o.Data, 0, o.Data.Size(), []byte("/ID")); err == nil && at >= 0 {
 		h.id = pdfString(append([]byte("/X"), bytes.TrimLeft(readAt(o.Data, at+3, 1024), " \r\n\t[")...), "/X")
 	}
 	if key.key = h.empty(); key.key == nil {
+		return nil
+	}
+	return key
+}
+
+// method reads which cipher the streams are encrypted with; nil when it is not
+// known.
+func (h *pdfHandler) method(d []byte) *pdfKey {
+	key := &pdfKey{}
+	switch h.v {
+	case 1:
+		h.length = 5
+	case 2, 3:
+		h.length = pdfInt(d, "/Length", 40) / 8
+	case 4, 5:
+		h.length = 16
+		key.perFile = h.v == 5
+		key.aes = key.perFile || bytes.Contains(d, []byte("/AESV2"))
+		f := pdfValue(d, "/StmF")
+		key.plain = f == nil || bytes.HasPrefix(f, []byte("/Identity"))
+	}
+	if h.length < 5 || h.length > 16 {
 		return nil
 	}
 	return key
@@ -205,10 +215,10 @@ func pdfHash(salt []byte) []byte {
 	}
 }
 
-// decrypt reads the stream of an object, of n bytes, from r.
-func (p *pdfKey) decrypt(r io.Reader, num, gen int) (io.Reader, error) {
+// decrypt reads the stream of an object.
+func (p *pdfKey) decrypt(r io.Reader, num, gen int) io.Reader {
 	if p.plain {
-		return r, nil
+		return r
 	}
 	key := p.key
 	if !p.perFile {
@@ -220,31 +230,53 @@ func (p *pdfKey) decrypt(r io.Reader, num, gen int) (io.Reader, error) {
 		key = sum[:min(len(key)+5, 16)]
 	}
 	if !p.aes {
-		c, err := rc4.NewCipher(key)
-		if err != nil {
-			return nil, err
+		return &rc4Reader{r: r, key: key}
+	}
+	return &cbcReader{r: r, key: key}
+}
+
+// rc4Reader decrypts what it reads.
+type rc4Reader struct {
+	r   io.Reader
+	key []byte
+	c   *rc4.Cipher
+}
+
+func (c *rc4Reader) Read(p []byte) (int, error) {
+	if c.c == nil {
+		var err error
+		if c.c, err = rc4.NewCipher(c.key); err != nil {
+			return 0, err
 		}
-		return cipher.StreamReader{S: c, R: r}, nil
 	}
-	c, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	iv := make([]byte, 16)
-	if _, err := io.ReadFull(r, iv); err != nil {
-		return nil, err
-	}
-	return &cbcReader{r: r, mode: cipher.NewCBCDecrypter(c, iv)}, nil
+	n, err := c.r.Read(p)
+	c.c.XORKeyStream(p[:n], p[:n])
+	return n, err
 }
 
 // cbcReader decrypts blocks and drops the padding of the last one.
 type cbcReader struct {
 	r    io.Reader
+	key  []byte
 	mode cipher.BlockMode
 	buf  []byte
 	out  []byte
 	held []byte // the last block so far
 	over bool
+}
+
+// open reads the initialisation vector, which stands before the first block.
+func (c *cbcReader) open() error {
+	b, err := aes.NewCipher(c.key)
+	if err != nil {
+		return err
+	}
+	iv := make([]byte, 16)
+	if _, err := io.ReadFull(c.r, iv); err != nil {
+		return err
+	}
+	c.mode, c.buf = cipher.NewCBCDecrypter(b, iv), make([]byte, 16+4096)
+	return nil
 }
 
 func (c *cbcReader) Read(p []byte) (int, error) {
@@ -253,11 +285,13 @@ func (c *cbcReader) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		if c.buf == nil {
-			c.buf = make([]byte, 16+4096)
+			if err := c.open(); err != nil {
+				return 0, err
+			}
 		}
 		h := copy(c.buf, c.held)
 		n, err := io.ReadFull(c.r, c.buf[h:h+4096])
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return 0, err
 		}
 		n &^= 15
@@ -289,7 +323,7 @@ func pdfValue(d []byte, name string) []byte {
 			return nil
 		}
 		d = d[i+len(name):]
-		if len(d) > 0 && bytes.IndexByte([]byte(" \r\n\t\x00\f/<([+-0123456789"), d[0]) >= 0 {
+		if len(d) > 0 && strings.IndexByte(" \r\n\t\x00\f/<([+-0123456789", d[0]) >= 0 {
 			return bytes.TrimLeft(d, " \r\n\t\x00\f")
 		}
 	}
@@ -328,8 +362,7 @@ func pdfString(d []byte, name string) []byte {
 
 func pdfLiteral(v []byte) (out []byte) {
 	for depth := 0; len(v) > 0; v = v[1:] {
-		c := v[0]
-		switch c {
+		switch v[0] {
 		case '(':
 			depth++
 		case ')':
@@ -337,30 +370,37 @@ func pdfLiteral(v []byte) (out []byte) {
 				return out
 			}
 		case '\\':
-			if v = v[1:]; len(v) == 0 {
+			var n int
+			if out, n = pdfEscape(out, v[1:]); n > len(v)-1 {
 				return out
 			}
-			if c = v[0]; c >= '0' && c <= '7' {
-				n := 1
-				for n < 3 && n < len(v) && v[n] >= '0' && v[n] <= '7' {
-					n++
-				}
-				x, err := strconv.ParseUint(string(v[:n]), 8, 16)
-				if err != nil {
-					return out
-				}
-				out = append(out, byte(x))
-				v = v[n-1:]
-				continue
-			}
-			if c == '\r' || c == '\n' {
-				continue
-			}
-			if i := bytes.IndexByte([]byte("nrtbf"), c); i >= 0 {
-				c = "\n\r\t\b\f"[i]
-			}
+			v = v[n:]
+			continue
 		}
-		out = append(out, c)
+		out = append(out, v[0])
 	}
 	return out
+}
+
+// pdfEscape appends what stands behind a backslash and tells how many bytes of v
+// that took.
+func pdfEscape(out, v []byte) ([]byte, int) {
+	if len(v) == 0 {
+		return out, 0
+	}
+	n := 0
+	for n < 3 && n < len(v) && v[n] >= '0' && v[n] <= '7' {
+		n++
+	}
+	if n > 0 {
+		x, _ := strconv.ParseUint(string(v[:n]), 8, 16) // three octal digits always fit
+		return append(out, byte(x)), n
+	}
+	if v[0] == '\r' || v[0] == '\n' {
+		return out, 1
+	}
+	if i := strings.IndexByte("nrtbf", v[0]); i >= 0 {
+		return append(out, "\n\r\t\b\f"[i]), 1
+	}
+	return append(out, v[0]), 1
 }

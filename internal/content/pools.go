@@ -1,6 +1,7 @@
 package content
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -114,11 +115,8 @@ func (p *pools) openGzip(src *source) (r *gzipReader, done func(), err error) {
 func (g *gzipReader) Read(b []byte) (int, error) {
 	for {
 		n, err := g.z.Read(b)
-		if err != io.EOF || n > 0 {
-			if err == io.EOF {
-				err = nil // the end shows again at the next call
-			}
-			return n, err
+		if n > 0 || !errors.Is(err, io.EOF) {
+			return n, ignoreEOF(err) // the end shows again at the next call
 		}
 		if next := readAt(g.src.c, g.src.pos(), 2); len(next) < 2 || next[0] != 0x1f || next[1] != 0x8b || g.src.left() < 18 {
 			return 0, io.EOF

@@ -48,7 +48,7 @@ func (k *walk) declared(o *Object) (plan []expander) {
 			o.Type = "multipart"
 		}
 		plan = append(plan, func() error { return k.expandMultipart(o) })
-	case o.DeclaredMIME == "message/rfc822" || o.DeclaredMIME == "message/global" || o.DeclaredMIME == "application/http",
+	case isMailType(o.DeclaredMIME),
 		isTextType(o.Type) && mailNames[strings.ToLower(path.Ext(o.Name))]:
 		if isTextType(o.Type) {
 			o.Type = "eml"
@@ -63,6 +63,10 @@ func (k *walk) declared(o *Object) (plan []expander) {
 }
 
 var mailNames = map[string]bool{".eml": true, ".mht": true, ".mhtml": true, ".mbox": true}
+
+func isMailType(mime string) bool {
+	return mime == "message/rfc822" || mime == "message/global" || mime == "application/http"
+}
 
 func isMultipart(mime string) bool { return strings.HasPrefix(mime, "multipart/") }
 
@@ -83,12 +87,29 @@ func (k *walk) byType(o *Object, head []byte) expander {
 		return k.probeSevenZip(o)
 	case "rar":
 		return k.probeRAR(o)
-	case "tar":
-		return func() error { return k.expandTar(o) }
 	case "gzip", "bzip2", "xz", "zstd", "lz4", "z":
 		return k.probeStream(o, o.Type)
 	case "lzma":
 		return func() error { return k.expandStream(o, o.Data, "lzma", streamName(o.Name, "lzma"), true) }
+	case "ole":
+		return k.probeOLE(o)
+	case "pdf":
+		return k.probePDF(o)
+	case "swf":
+		return k.probeSWF(o, head)
+	case "pe", "elf", "macho", "script", "crx":
+		return k.probeCarve(o)
+	case "data":
+		return k.probeGuess(o, head)
+	}
+	return k.plain(o)
+}
+
+// plain plans for the types whose members show only while they are unpacked.
+func (k *walk) plain(o *Object) expander {
+	switch o.Type {
+	case "tar":
+		return func() error { return k.expandTar(o) }
 	case "cab":
 		return func() error { return k.expandCab(o, o.Data) }
 	case "iso":
@@ -99,20 +120,10 @@ func (k *walk) byType(o *Object, head []byte) expander {
 		return func() error { return k.expandCpio(o) }
 	case "rpm":
 		return func() error { return k.expandRPM(o) }
-	case "ole":
-		return k.probeOLE(o)
-	case "pdf":
-		return k.probePDF(o)
 	case "rtf":
 		return func() error { return k.expandRTF(o) }
 	case "eml":
 		return func() error { return k.expandMail(o) }
-	case "swf":
-		return k.probeSWF(o, head)
-	case "pe", "elf", "macho", "script", "crx":
-		return k.probeCarve(o)
-	case "data":
-		return k.probeGuess(o, head)
 	}
 	return nil
 }

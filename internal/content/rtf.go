@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"errors"
 	"io"
 )
 
@@ -40,7 +41,7 @@ func (k *walk) rtfObject(o *Object, from int64) error {
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer closeBody(body)
 	if bad != nil {
 		k.fault(o.Path, bad)
 	}
@@ -103,7 +104,7 @@ func (d *rtfHex) Read(p []byte) (int, error) {
 	for n < len(p) {
 		c, err := d.src.ReadByte()
 		if err != nil {
-			if n > 0 && err == io.EOF {
+			if n > 0 && errors.Is(err, io.EOF) {
 				return n, nil
 			}
 			return n, err
@@ -117,7 +118,7 @@ func (d *rtfHex) Read(p []byte) (int, error) {
 				return n, io.EOF
 			}
 		case c == '\\':
-			if err := d.control(); err != nil && err != io.EOF {
+			if err := d.control(); err != nil && !errors.Is(err, io.EOF) {
 				return n, err
 			}
 		case unhex(c) >= 0:

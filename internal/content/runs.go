@@ -2,7 +2,9 @@ package content
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"strings"
 
 	"sluice/internal/tx"
 )
@@ -44,7 +46,7 @@ func (k *walk) findRunsOnDisk(c tx.Content) ([]run, error) {
 			return nil, err
 		}
 		n, err := c.ReadAt(buf, off)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
 		b, last := buf[:n], off+int64(n) >= c.Size()
@@ -190,7 +192,7 @@ func (k *walk) expandRuns(o *Object, runs []run) error {
 // a piece of one, in which a container would only look damaged.
 func wholeRun(next []byte) bool {
 	next = bytes.TrimLeft(next, "=")
-	return len(next) == 0 || bytes.IndexByte([]byte("\"'<>)&;, \t\r\n"), next[0]) >= 0
+	return len(next) == 0 || strings.IndexByte("\"'<>)&;, \t\r\n", next[0]) >= 0
 }
 
 // probeUU plans for uuencoded files in text.

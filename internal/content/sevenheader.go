@@ -20,9 +20,9 @@ const (
 var errSeven = errors.New("7z: damaged header")
 
 type sevenCoder struct {
-	method  string
-	in, out int
-	props   []byte
+	method string
+	in     int // inputs; there is always one output
+	props  []byte
 }
 
 type sevenFolder struct {
@@ -217,11 +217,7 @@ func (r *sevenReader) unpackInfo(a *sevenArchive) {
 	}
 	for i := range a.folders {
 		f := &a.folders[i]
-		outs := 0
-		for _, c := range f.coders {
-			outs += c.out
-		}
-		f.sizes = make([]int64, outs)
+		f.sizes = make([]int64, len(f.coders)) // every coder has one output
 		for j := range f.sizes {
 			f.sizes[j] = r.size()
 		}
@@ -231,14 +227,18 @@ func (r *sevenReader) unpackInfo(a *sevenArchive) {
 		case 0:
 			return
 		case 10:
-			crc, has := r.digests(n)
-			for i := range a.folders {
-				if !r.failed && has[i] {
-					a.folders[i].members = []sevenMember{{crc: crc[i], hasCRC: true}}
-				}
-			}
+			r.folderDigests(a)
 		default:
 			r.failed = true
+		}
+	}
+}
+
+func (r *sevenReader) folderDigests(a *sevenArchive) {
+	crc, has := r.digests(len(a.folders))
+	for i := range a.folders {
+		if !r.failed && has[i] {
+			a.folders[i].members = []sevenMember{{crc: crc[i], hasCRC: true}}
 		}
 	}
 }
@@ -249,59 +249,69 @@ func (r *sevenReader) folder() (f sevenFolder) {
 		r.failed = true
 		return f
 	}
-	ins, outs := 0, 0
+	ins := 0
 	for range n {
-		c := sevenCoder{in: 1, out: 1}
-		flags := r.byte()
-		c.method = string(r.take(uint64(flags & 15)))
-		if flags&0x10 != 0 {
-			in, out := r.number(), r.number()
-			if in > sevenMaxIn || out != 1 {
-				r.failed = true
-				return f
-			}
-			c.in = int(in)
-		}
-		if flags&0x20 != 0 {
-			c.props = r.take(r.number())
-		}
-		if flags&0x80 != 0 {
-			r.failed = true
-		}
+		c := r.coder()
 		ins += c.in
-		outs += c.out
 		f.coders = append(f.coders, c)
 	}
-	for range outs - 1 {
+	for range n - 1 {
 		in, out := r.number(), r.number()
-		if in >= uint64(ins) || out >= uint64(outs) {
+		if in >= uint64(ins) || out >= n {
 			r.failed = true
 			return f
 		}
 		f.bindIn, f.bindOut = append(f.bindIn, int(in)), append(f.bindOut, int(out))
 	}
-	packed := ins - len(f.bindIn)
-	switch {
-	case packed < 1:
-		r.failed = true
-	case packed == 1:
-		for i := range ins {
-			if f.bound(i) < 0 {
-				f.packed = append(f.packed, i)
-				break
-			}
+	r.packedStreams(&f, ins)
+	return f
+}
+
+func (r *sevenReader) coder() sevenCoder {
+	c := sevenCoder{in: 1}
+	flags := r.byte()
+	c.method = string(r.take(uint64(flags & 15)))
+	if flags&0x10 != 0 {
+		in, out := r.number(), r.number()
+		if in > sevenMaxIn || out != 1 { // no coder in use has more
+			r.failed = true
+			return c
 		}
-	default:
-		for range packed {
+		c.in = int(in)
+	}
+	if flags&0x20 != 0 {
+		c.props = r.take(r.number())
+	}
+	if flags&0x80 != 0 {
+		r.failed = true
+	}
+	return c
+}
+
+// packedStreams reads which of the inputs are fed from the file.
+func (r *sevenReader) packedStreams(f *sevenFolder, ins int) {
+	n := ins - len(f.bindIn)
+	if n < 1 {
+		r.failed = true
+		return
+	}
+	if n > 1 {
+		for range n {
 			v := r.number()
 			if v >= uint64(ins) {
 				r.failed = true
-				return f
+				return
 			}
 			f.packed = append(f.packed, int(v))
 		}
+		return
 	}
-	return f
+	for i := range ins {
+		if f.bound(i) < 0 {
+			f.packed = append(f.packed, i)
+			return
+		}
+	}
 }
 
 // bound returns the out-stream that feeds an in-stream, or -1.

@@ -2,6 +2,7 @@ package content
 
 import (
 	"bufio"
+	"compress/bzip2"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -279,53 +280,63 @@ func (d *folderDecoder) in(i, depth int) (io.Reader, error) {
 }
 
 func (k *walk) openSevenCoder(c *sevenCoder, size int64, in []io.Reader) (r io.Reader, done func(), err error) {
-	switch c.method {
-	case "\x00":
-		return in[0], nil, nil
-	case "\x03":
-		if len(c.props) != 1 {
-			return nil, nil, errSeven
-		}
-		return &deltaReader{r: in[0], dist: int(c.props[0]) + 1}, nil, nil
-	case "\x03\x01\x01":
-		if len(c.props) != 5 {
-			return nil, nil, errSeven
-		}
+	if r, err := sevenFilter(c, size, in); r != nil || err != nil {
+		return r, nil, err
+	}
+	switch {
+	case c.method == "\x03\x01\x01" && len(c.props) == 5:
 		return k.openRawLZMA(c.props, size, in[0])
-	case "\x21":
-		if len(c.props) != 1 {
-			return nil, nil, errSeven
-		}
+	case c.method == "\x21" && len(c.props) == 1:
 		return k.openLZMA2(c.props[0], size, in[0])
-	case "\x03\x04\x01":
+	case c.method == "\x03\x04\x01" && len(c.props) == 5:
 		return k.openPPMd(c.props, size, in[0])
-	case "\x03\x03\x01\x1b":
-		if len(in) != 4 {
-			return nil, nil, errSeven
+	}
+	if s, ok := in[0].(*source); ok {
+		switch c.method {
+		case "\x04\x01\x08":
+			r, done = k.w.pools.openFlate(s, nil)
+			return r, done, nil
+		case "\x04\x01\x09":
+			return newInflate64(s), nil, nil
+		case "\x04\x02\x02":
+			return &bzip2Reader{bzip2.NewReader(s)}, nil, nil
+		case "\x04\xf7\x11\x01":
+			st, err := k.openStream("zstd", s)
+			return st.r, st.done, err
 		}
-		return &bcj2Reader{main: byteReader(in[0]), call: byteReader(in[1]), jump: byteReader(in[2]), rc: byteReader(in[3]), left: size}, nil, nil
-	case "\x03\x03\x01\x03":
-		return newFilter(in[0], x86Filter()), nil, nil
-	case "\x03\x03\x02\x05":
-		return newFilter(in[0], wordFilter(4, ppcFilter)), nil, nil
-	case "\x03\x03\x05\x01":
-		return newFilter(in[0], wordFilter(4, armFilter)), nil, nil
-	case "\x0a":
-		return newFilter(in[0], wordFilter(4, arm64Filter)), nil, nil
-	}
-	kind, ok := map[string]string{"\x04\x01\x08": "deflate", "\x04\x02\x02": "bzip2", "\x04\xf7\x11\x01": "zstd"}[c.method]
-	if s, isSource := in[0].(*source); ok && isSource {
-		st, err := k.openStream(kind, s)
-		return st.r, st.done, err
-	}
-	if s, isSource := in[0].(*source); isSource && c.method == "\x04\x01\x09" {
-		return newInflate64(s), nil, nil
 	}
 	return nil, nil, errUnsupported(fmt.Sprintf("7z method %x", c.method))
 }
 
+// sevenFilter opens what is no compression; r is nil when it is one.
+func sevenFilter(c *sevenCoder, size int64, in []io.Reader) (r io.Reader, err error) {
+	switch c.method {
+	case "\x00":
+		return in[0], nil
+	case "\x03":
+		if len(c.props) != 1 {
+			return nil, errSeven
+		}
+		return &deltaReader{r: in[0], dist: int(c.props[0]) + 1}, nil
+	case "\x03\x03\x01\x1b":
+		if len(in) != 4 {
+			return nil, errSeven
+		}
+		return &bcj2Reader{main: byteReader(in[0]), call: byteReader(in[1]), jump: byteReader(in[2]), rc: byteReader(in[3]), left: size}, nil
+	case "\x03\x03\x01\x03":
+		return newFilter(in[0], x86Filter()), nil
+	case "\x03\x03\x02\x05":
+		return newFilter(in[0], wordFilter(ppcFilter)), nil
+	case "\x03\x03\x05\x01":
+		return newFilter(in[0], wordFilter(armFilter)), nil
+	case "\x0a":
+		return newFilter(in[0], wordFilter(arm64Filter)), nil
+	}
+	return nil, nil
+}
+
 func (k *walk) openPPMd(props []byte, size int64, in io.Reader) (io.Reader, func(), error) {
-	if len(props) != 5 || props[0] < 2 || props[0] > 64 {
+	if props[0] < 2 || props[0] > 64 {
 		return nil, nil, errSeven
 	}
 	mem := int64(binary.LittleEndian.Uint32(props[1:]))

@@ -13,36 +13,46 @@ const simpleMax = 64 << 10
 // returns the object that Walk would visit, and Walk need not be called. It does
 // not allocate for a message with a short printable name.
 func (w *Walker) Simple(m Message) (Object, bool) {
-	for _, e := range m.ContentEncoding {
-		if e != "" && e != "identity" {
-			return Object{}, false
-		}
-	}
 	b, ok := m.Body.Bytes()
-	if !ok || len(b) > simpleMax || m.ContentDisposition != "" {
+	declared := mediaType(m.ContentType)
+	if !ok || len(b) > simpleMax || !simpleHead(&m, declared) {
 		return Object{}, false
 	}
 	t := Sniff(b)
 	if !simpleType(t) || bytes.Contains(b, sigEOCD) || len(b) > isoMark+5 && string(b[isoMark:isoMark+5]) == "CD001" {
 		return Object{}, false
 	}
-	declared := mediaType(m.ContentType)
-	if isMultipart(declared) || declared == "message/rfc822" || declared == "application/x-www-form-urlencoded" || simpleMail(m.FileName) {
-		return Object{}, false
-	}
 	if isTextType(t) {
 		if start, _ := nextRun(b, 0); start >= 0 || bytes.Contains(b, []byte("begin ")) {
 			return Object{}, false
 		}
-	} else if t == "data" {
-		head := b[:min(len(b), sniffLen)]
-		for _, kind := range codingsTried {
-			if mayBe(kind, head, int64(len(b))) && w.pools.trial(kind, head, int64(len(b))) {
-				return Object{}, false
-			}
-		}
+	}
+	if t == "data" && w.mayBeCoded(b) {
+		return Object{}, false
 	}
 	return Object{Name: cleanName(m.FileName), Path: "message", Type: t, MIME: TypeMIME(t), DeclaredMIME: declared, Data: m.Body}, true
+}
+
+// simpleHead tells whether the header gives the body no other meaning.
+func simpleHead(m *Message, declared string) bool {
+	for _, e := range m.ContentEncoding {
+		if e != "" && e != "identity" {
+			return false
+		}
+	}
+	return m.ContentDisposition == "" && !isMultipart(declared) && !isMailType(declared) &&
+		declared != "application/x-www-form-urlencoded" && !simpleMail(m.FileName)
+}
+
+// mayBeCoded tells whether unknown data could be a stream without a mark.
+func (w *Walker) mayBeCoded(b []byte) bool {
+	head, size := b[:min(len(b), sniffLen)], int64(len(b))
+	for _, kind := range codingsTried {
+		if mayBe(kind, head, size) && w.pools.trial(kind, head, size) {
+			return true
+		}
+	}
+	return false
 }
 
 func simpleMail(name string) bool {

@@ -54,46 +54,44 @@ func sniffMagic(b []byte) string {
 	c := b[0]
 	for i := range magics {
 		m := &magics[i]
-		if m.off == 0 && m.sig[0] != c || len(b) < m.off+len(m.sig) || string(b[m.off:m.off+len(m.sig)]) != m.sig {
+		if m.off == 0 && m.sig[0] != c || len(b) < m.off+len(m.sig) {
 			continue
 		}
-		if m.id == "arj" && (len(b) < 4 || binary.LittleEndian.Uint16(b[2:]) > 2600) ||
-			m.id == "z" && (len(b) < 4 || b[2]&0x60 != 0 || b[2]&0x1f < 9 || b[2]&0x1f > 16) ||
-			m.id == "lzh" && (len(b) < 21 || b[6] != '-') {
-			continue
+		if string(b[m.off:m.off+len(m.sig)]) == m.sig && confirmed(m.id, b) {
+			return m.id
 		}
-		return m.id
 	}
 	return ""
+}
+
+// confirmed looks at more where a mark is so short that chance makes it.
+func confirmed(id string, b []byte) bool {
+	switch id {
+	case "arj":
+		return len(b) >= 4 && binary.LittleEndian.Uint16(b[2:]) <= 2600
+	case "z":
+		return len(b) >= 4 && b[2]&0x60 == 0 && b[2]&0x1f >= 9 && b[2]&0x1f <= 16
+	case "lzh":
+		return len(b) >= 21 && b[6] == '-'
+	}
+	return true
 }
 
 // sniffBinary knows the formats that need more than a fixed mark.
 func sniffBinary(b []byte) string {
 	switch {
-	case b[0] == 'M' && len(b) >= 2 && b[1] == 'Z':
+	case len(b) >= 2 && string(b[:2]) == "MZ":
 		return "pe"
-	case len(b) >= 10 && string(b[:3]) == "BZh" && b[3] >= '1' && b[3] <= '9' &&
-		(string(b[4:10]) == "1AY&SY" || string(b[4:10]) == "\x17\x72\x45\x38\x50\x90"):
+	case isBzip2(b):
 		return "bzip2"
 	case len(b) >= 12 && string(b[:4]) == "RIFF":
-		switch string(b[8:12]) {
-		case "WEBP":
-			return "webp"
-		case "WAVE":
-			return "wav"
-		case "AVI ":
-			return "avi"
-		}
+		return sniffRIFF(string(b[8:12]))
 	case len(b) >= 8 && string(b[:4]) == "\xca\xfe\xba\xbe":
 		// A fat Mach-O has a small count where a class has its version.
 		if binary.BigEndian.Uint32(b[4:]) < 30 {
 			return "macho"
 		}
 		return "class"
-	case len(b) >= 18 && b[0] == 'B' && b[1] == 'M' && b[6] == 0 && b[7] == 0 && b[8] == 0 && b[9] == 0:
-		return "bmp"
-	case len(b) >= 4 && b[0] == 0xff && b[1]&0xe6 == 0xe2 && b[2]&0xf0 != 0xf0 && b[2]&0x0c != 0x0c:
-		return "mp3"
 	case isZstdSkippable(b):
 		return "zstd"
 	case isLZMAHeader(b):
@@ -103,10 +101,38 @@ func sniffBinary(b []byte) string {
 	}
 	// A reader looks for %PDF- within the first 1024 bytes (ISO 32000-1
 	// annex H.3 implementation note 13).
-	if i := bytes.Index(b[:min(len(b), sniffLen)], []byte("%PDF-")); i >= 0 {
+	if bytes.Contains(b[:min(len(b), sniffLen)], []byte("%PDF-")) {
 		return "pdf"
 	}
+	return sniffMedia(b)
+}
+
+// sniffMedia knows media without a mark worth the name.
+func sniffMedia(b []byte) string {
+	switch {
+	case len(b) >= 18 && b[0] == 'B' && b[1] == 'M' && binary.LittleEndian.Uint32(b[6:]) == 0:
+		return "bmp"
+	case len(b) >= 4 && b[0] == 0xff && b[1]&0xe6 == 0xe2 && b[2]&0xf0 != 0xf0 && b[2]&0x0c != 0x0c:
+		return "mp3"
+	}
 	return ""
+}
+
+func sniffRIFF(kind string) string {
+	switch kind {
+	case "WEBP":
+		return "webp"
+	case "WAVE":
+		return "wav"
+	case "AVI ":
+		return "avi"
+	}
+	return "data"
+}
+
+func isBzip2(b []byte) bool {
+	return len(b) >= 10 && string(b[:3]) == "BZh" && b[3] >= '1' && b[3] <= '9' &&
+		(string(b[4:10]) == "1AY&SY" || string(b[4:10]) == "\x17\x72\x45\x38\x50\x90")
 }
 
 func isZstdSkippable(b []byte) bool {

@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -56,14 +57,17 @@ func sniffMarkup(t []byte) string {
 		}
 		return "html"
 	}
-	// The tags by which browsers know a page (WHATWG MIME Sniffing 7.1).
-	for _, tag := range [...]string{"<!doctype html", "<html", "<head", "<script", "<iframe", "<h1", "<div", "<font", "<table", "<a", "<style", "<title", "<b", "<body", "<br", "<p", "<meta", "<link", "<img", "<form"} {
-		if hasPrefixFold(t, tag) && (len(t) == len(tag) || t[len(tag)] == ' ' || t[len(tag)] == '>' || t[len(tag)] == '\n' || t[len(tag)] == '\r' || t[len(tag)] == '\t' || t[len(tag)] == '/') {
+	for _, tag := range pageTags {
+		if hasPrefixFold(t, tag) && (len(t) == len(tag) || strings.IndexByte(" >\n\r\t/", t[len(tag)]) >= 0) {
 			return "html"
 		}
 	}
 	return ""
 }
+
+// pageTags are the tags by which browsers know a page (WHATWG MIME Sniffing,
+// section 7.1), and some more that pages start with.
+var pageTags = [...]string{"<!doctype html", "<html", "<head", "<script", "<iframe", "<h1", "<div", "<font", "<table", "<a", "<style", "<title", "<b", "<body", "<br", "<p", "<meta", "<link", "<img", "<form"}
 
 var mailFields = [...]string{"received:", "return-path:", "from:", "to:", "subject:", "date:", "message-id:", "mime-version:", "content-type:", "delivered-to:", "x-", "dkim-signature:", "reply-to:"}
 
@@ -104,7 +108,7 @@ func isJSON(t []byte) bool {
 	if t[0] == '{' {
 		return u[0] == '"' || u[0] == '}'
 	}
-	return bytes.IndexByte([]byte("\"{[]0123456789-tfn"), u[0]) >= 0
+	return strings.IndexByte("\"{[]0123456789-tfn", u[0]) >= 0
 }
 
 const (

@@ -135,13 +135,13 @@ func (k *walk) expandStream(o *Object, data tx.Content, kind, name string, guess
 	if err != nil {
 		return err
 	}
-	if _, over := bad.(*limitError); bad != nil && (over || !guess) {
-		return bad
-	}
-	if bad != nil {
+	switch {
+	case bad == nil:
+		return k.trailing(o, data, src)
+	case guess && !isLimit(bad):
 		return nil
 	}
-	return k.trailing(o, data, src)
+	return bad
 }
 
 func (k *walk) streamChild(o *Object, s stream, src *source, name string) (bad, err error) {

@@ -7,108 +7,132 @@ import (
 	"strings"
 )
 
-// expandTar visits the members of a tar archive: v7, ustar, pax and GNU. It
-// goes from header to header by itself: members are ranges of the archive and
-// are not copied, and a sparse map can ask for nothing.
-func (k *walk) expandTar(o *Object) error {
-	size := o.Data.Size()
-	var longName string
-	paxSize := int64(-1)
-	zeros := 0
-	for off := int64(0); ; {
-		h := readAt(o.Data, off, 512)
-		if len(h) < 512 {
-			if zeros > 0 || k.blank(o.Data, off, size-off) {
-				return nil
-			}
-			return errors.New("tar: cut off")
-		}
-		if h[0] == 0 && bytes.Equal(h, make([]byte, 512)) {
-			off += 512
-			if zeros++; zeros == 2 {
-				return k.tarEnd(o, off)
-			}
-			continue
-		}
-		zeros = 0
-		if !tarSum(h) {
-			return k.tarBroken(o, off)
-		}
-		n, ok := tarNumber(h[124:136])
-		if paxSize >= 0 {
-			n, paxSize = paxSize, -1
-		}
-		if !ok || n < 0 || n > size {
-			return errors.New("tar: wrong size of a member")
-		}
-		from := off + 512
-		for h[156] == 'S' && h[482] == 1 { // more of a sparse map follows
-			ext := readAt(o.Data, from, 512)
-			from += 512
-			if len(ext) < 512 || ext[504] == 0 {
-				break
-			}
-		}
-		off = from + (n+511)&^511
-		cut := from+n > size
-		data := newView(o.Data, from, n)
-		switch h[156] {
-		case 'L', 'K':
-			if h[156] == 'L' {
-				longName = strings.TrimRight(string(readAt(data, 0, 4096)), "\x00")
-			}
-			continue
-		case 'x', 'g':
-			if h[156] == 'x' {
-				longName, paxSize = paxRecords(readAt(data, 0, 1<<20), longName)
-			}
-			continue
-		}
-		name := longName
-		longName = ""
-		if name == "" {
-			name = tarName(h)
-		}
-		if n > 0 {
-			if err := k.member(o, child{name: name, data: data}); err != nil {
-				return err
-			}
-		}
-		if cut {
-			return errors.New("tar: cut off")
-		}
-	}
+// tarReader goes from header to header by itself: members are ranges of the
+// archive and are not copied, and a sparse map can ask for nothing.
+type tarReader struct {
+	k        *walk
+	o        *Object
+	off      int64
+	longName string // from an entry before the member's own
+	paxSize  int64  // the same; -1 for none
+	zeros    int    // empty blocks in a row
 }
 
-// tarEnd visits what stands behind the end mark: some readers go on there.
-func (k *walk) tarEnd(o *Object, off int64) error {
-	rest := o.Data.Size() - off
-	for rest > 0 {
-		b := readAt(o.Data, off, min(rest, 64<<10))
-		if i := len(b) - len(bytes.TrimLeft(b, "\x00")); i < len(b) {
-			off += int64(i)
-			rest -= int64(i)
-			break
-		}
-		off += int64(len(b))
-		rest -= int64(len(b))
-		if err := k.alive(); err != nil {
+// expandTar visits the members of a tar archive: v7, ustar, pax and GNU.
+func (k *walk) expandTar(o *Object) error {
+	t := &tarReader{k: k, o: o, paxSize: -1}
+	for {
+		done, err := t.next()
+		if done || err != nil {
 			return err
 		}
 	}
-	if rest <= 0 {
-		return nil
-	}
-	return k.member(o, child{name: "trailing data", data: newView(o.Data, off, rest)})
 }
 
-// tarBroken visits everything from a damaged header on as one object.
-func (k *walk) tarBroken(o *Object, off int64) error {
-	if off == 0 {
-		return errors.New("tar: damaged header")
+var errTarCut = errors.New("tar: cut off")
+
+// next handles one header with what follows it.
+func (t *tarReader) next() (done bool, err error) {
+	size := t.o.Data.Size()
+	h := readAt(t.o.Data, t.off, 512)
+	if len(h) < 512 {
+		if t.zeros > 0 || t.k.blank(t.o.Data, t.off, size-t.off) {
+			return true, nil
+		}
+		return true, errTarCut
 	}
-	if err := k.member(o, child{name: "damaged rest", data: newView(o.Data, off, o.Data.Size()-off)}); err != nil {
-		return err
+	if h[0] == 0 && bytes.Equal(h, make([]byte, 512)) {
+		t.off += 512
+		if t.zeros++; t.zeros == 2 {
+			return true, t.end()
+		}
+		return false, nil
+	}
+	t.zeros = 0
+	if !tarSum(h) {
+		return true, t.broken()
+	}
+	n, ok := tarNumber(h[124:136])
+	if t.paxSize >= 0 {
+		n, ok, t.paxSize = t.paxSize, true, -1
+	}
+	if !ok || n > size {
+		return true, errors.New("tar: wrong size of a member")
+	}
+	from := t.off + 512
+	if h[156] == 'S' {
+		from = t.sparseMap(h, from)
+	}
+	t.off = from + (n+511)&^511
+	if err := t.entry(h, newView(t.o.Data, from, n)); err != nil {
+		return true, err
+	}
+	if from+n > size {
+		return true, errTarCut
+	}
+	return false, nil
+}
+
+// sparseMap skips the blocks that continue the map of a GNU sparse file.
+func (t *tarReader) sparseMap(h []byte, from int64) int64 {
+	more := h[482] == 1
+	for more {
+		ext := readAt(t.o.Data, from, 512)
+		from += 512
+		more = len(ext) == 512 && ext[504] == 1
+	}
+	return from
+}
+
+// entry keeps what describes the next member, or visits the member.
+func (t *tarReader) entry(h []byte, data *view) error {
+	switch h[156] {
+	case 'L':
+		t.longName = strings.TrimRight(string(readAt(data, 0, 4096)), "\x00")
+		return nil
+	case 'K', 'g':
+		return nil
+	case 'x':
+		t.longName, t.paxSize = paxRecords(readAt(data, 0, 1<<20), t.longName)
+		return nil
+	}
+	name := t.longName
+	t.longName = ""
+	if name == "" {
+		name = tarName(h)
+	}
+	if data.n == 0 {
+		return nil
+	}
+	return t.k.member(t.o, child{name: name, data: data})
+}
+
+// end visits what stands behind the end mark: some readers go on there.
+func (t *tarReader) end() error {
+	off, size := t.off, t.o.Data.Size()
+	for off < size {
+		b := readAt(t.o.Data, off, min(size-off, 64<<10))
+		if i := len(b) - len(bytes.TrimLeft(b, "\x00")); i < len(b) {
+			off += int64(i)
+			break
+		}
+		off += max(int64(len(b)), 1)
+		if err := t.k.alive(); err != nil {
+			return err
+		}
+	}
+	if off >= size {
+		return nil
+	}
+	return t.k.member(t.o, child{name: "trailing data", data: newView(t.o.Data, off, size-off)})
+}
+
+// broken visits everything from a damaged header on as one object.
+func (t *tarReader) broken() error {
+	if t.off > 0 {
+		if err := t.k.member(t.o, child{name: "damaged rest", data: newView(t.o.Data, t.off, t.o.Data.Size()-t.off)}); err != nil {
+			return err
+		}
 	}
 	return errors.New("tar: damaged header")
 }

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"errors"
 	"io"
 )
 
@@ -32,7 +33,7 @@ func (d *base64Reader) Read(p []byte) (int, error) {
 	for n < len(p) {
 		c, err := d.src.ReadByte()
 		if err != nil {
-			if n > 0 && err == io.EOF {
+			if n > 0 && errors.Is(err, io.EOF) {
 				return n, nil
 			}
 			return n, err
@@ -73,7 +74,7 @@ func (d *qpReader) Read(p []byte) (int, error) {
 	for n := range p {
 		c, err := d.next()
 		if err != nil {
-			if n > 0 && err == io.EOF {
+			if n > 0 && errors.Is(err, io.EOF) {
 				return n, nil
 			}
 			return n, err
@@ -126,7 +127,7 @@ func (d *qpReader) next() (byte, error) {
 }
 
 func ignoreEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
@@ -154,7 +155,7 @@ func (d *percentReader) Read(p []byte) (int, error) {
 	for n := range p {
 		c, err := d.src.ReadByte()
 		if err != nil {
-			if n > 0 && err == io.EOF {
+			if n > 0 && errors.Is(err, io.EOF) {
 				return n, nil
 			}
 			return n, err
@@ -199,7 +200,7 @@ func (d *uuReader) next() error {
 	d.line = d.line[:0]
 	for {
 		c, err := d.src.ReadByte()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			d.over = true
 			break
 		}

@@ -122,7 +122,7 @@ func (s *source) fill() error {
 	n := min(int64(len(s.room)), s.end-s.next)
 	k, err := s.c.ReadAt(s.room[:n], s.next)
 	if int64(k) < n {
-		if err == nil || err == io.EOF {
+		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return err
@@ -184,7 +184,7 @@ func readAt(c tx.Content, off, n int64) []byte {
 	}
 	b := make([]byte, n)
 	k, err := c.ReadAt(b, off)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil
 	}
 	return b[:k]

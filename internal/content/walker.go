@@ -109,7 +109,7 @@ func (k *walk) child(parent *Object, c child) (bad, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
+	defer closeBody(body)
 	if bad != nil && body.Size() == 0 {
 		return bad, nil
 	}
@@ -156,7 +156,7 @@ func (k *walk) spool(c *child) (body *spool.Body, bad, err error) {
 			}
 			bad = k.overSize(c, total)
 		}
-		if rerr == io.EOF {
+		if errors.Is(rerr, io.EOF) {
 			break
 		}
 		if rerr != nil && bad == nil {
@@ -171,6 +171,10 @@ func (k *walk) spool(c *child) (body *spool.Body, bad, err error) {
 	}
 	return body, bad, nil
 }
+
+// closeBody gives back the room of an unpacked object. It was read to the end by
+// then: an error of closing its file says nothing about the verdict.
+func closeBody(b *spool.Body) { _ = b.Close() }
 
 // read keeps a panic of a decoder from escaping.
 func (k *walk) read(r io.Reader, p []byte) (n int, err error) {

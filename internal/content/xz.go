@@ -48,7 +48,7 @@ func (x *xzReader) Read(p []byte) (int, error) {
 			n, err := x.block.Read(p)
 			x.sum.Write(p[:n])
 			x.out += int64(n)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = x.endBlock()
 			}
 			if n > 0 || err != nil {
@@ -68,7 +68,7 @@ func (x *xzReader) Read(p []byte) (int, error) {
 }
 
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -178,11 +178,11 @@ func xzFilter(id uint64, props []byte, r io.Reader) (io.Reader, error) {
 	case 4:
 		return newFilter(r, x86Filter()), nil
 	case 5:
-		return newFilter(r, wordFilter(4, ppcFilter)), nil
+		return newFilter(r, wordFilter(ppcFilter)), nil
 	case 7:
-		return newFilter(r, wordFilter(4, armFilter)), nil
+		return newFilter(r, wordFilter(armFilter)), nil
 	case 10:
-		return newFilter(r, wordFilter(4, arm64Filter)), nil
+		return newFilter(r, wordFilter(arm64Filter)), nil
 	}
 	return nil, errUnsupported("xz: a filter")
 }

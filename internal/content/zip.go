@@ -84,8 +84,7 @@ func (k *walk) expandZip(o *Object, d *zipDir) error {
 		if err != nil {
 			return err
 		}
-		var l *limitError
-		if bad != nil && (!e.hidden || errors.As(bad, &l)) {
+		if bad != nil && (!e.hidden || isLimit(bad)) {
 			k.fault(joinPath(o.Path, cleanName(e.name)), bad)
 		}
 	}
@@ -132,25 +131,31 @@ func (k *walk) unpackMember(o *Object, e *zipEntry, n int64) (bad, err error) {
 		sum := &crcReader{r: r}
 		bad, err = k.child(o, child{name: e.name, src: sum, consumed: func() int64 { return src.pos() - e.data + 64 }})
 		done()
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case bad != nil || e.hidden || e.crc == 0 && e.usize < 0:
-		case e.usize >= 0 && sum.n != e.usize:
-			bad = fmt.Errorf("zip: %d bytes came out, not %d", sum.n, e.usize)
-		case sum.crc != e.crc:
-			bad = errors.New("zip: wrong checksum")
-		}
-		if bad == nil && src.left() > 0 && e.csize >= 0 && !k.blank(o.Data, src.pos(), src.left()) {
-			err = k.member(o, child{name: e.name + " (rest)", data: newView(o.Data, src.pos(), src.left())})
+		if bad == nil && err == nil {
+			bad = e.check(sum)
+			if src.left() > 0 && e.csize >= 0 && !k.blank(o.Data, src.pos(), src.left()) {
+				err = k.member(o, child{name: e.name + " (rest)", data: newView(o.Data, src.pos(), src.left())})
+			}
 		}
 	}
-	var l *limitError
-	if bad != nil && err == nil && !errors.As(bad, &l) && !e.hidden {
+	if bad != nil && err == nil && !isLimit(bad) && !e.hidden {
 		_, err = k.child(o, child{name: e.name + " (packed)", data: newView(o.Data, e.data, n)})
 	}
 	return bad, err
+}
+
+// check compares what came out with what the directory promises. What no
+// directory names promises nothing.
+func (e *zipEntry) check(sum *crcReader) error {
+	switch {
+	case e.hidden || e.usize < 0:
+		return nil
+	case sum.n != e.usize:
+		return fmt.Errorf("zip: %d bytes came out, not %d", sum.n, e.usize)
+	case sum.crc != e.crc:
+		return errors.New("zip: wrong checksum")
+	}
+	return nil
 }
 
 // lockedMember visits an encrypted member.
@@ -162,28 +167,30 @@ func (k *walk) lockedMember(o *Object, e *zipEntry, n int64) error {
 	if e.method == 99 || e.flags&(1<<6) != 0 {
 		return nil
 	}
-	if e.method == 0 {
-		if k.storedDamage(v, e) != nil {
-			return nil
-		}
-		_, err := k.child(o, child{name: e.name, data: v})
-		return err
-	}
 	open := *e
 	open.hidden = true // a failure is what is to be expected
-	src := newSource(k.ctx, o.Data, e.data, n)
-	r, done, bad := k.openZip(&open, src)
-	if bad != nil {
-		return nil
-	}
-	sum := &crcReader{r: r}
-	_, err := io.CopyN(io.Discard, readerFunc(func(p []byte) (int, error) { return k.read(sum, p) }), ratioFloor)
-	done()
-	if err == io.EOF && sum.crc == e.crc && sum.n == e.usize {
+	switch {
+	case e.method == 0 && k.storedDamage(v, e) == nil:
+		_, err := k.child(o, child{name: e.name, data: v})
+		return err
+	case e.method != 0 && k.opens(o, &open, n):
 		_, err := k.unpackMember(o, &open, n)
 		return err
 	}
 	return nil
+}
+
+// opens tells whether a member that says it is encrypted unpacks as it is. Only
+// the first bytes of a large one are tried: its checksum is not known then.
+func (k *walk) opens(o *Object, e *zipEntry, n int64) bool {
+	r, done, err := k.openZip(e, newSource(k.ctx, o.Data, e.data, n))
+	if err != nil {
+		return false
+	}
+	defer done()
+	sum := &crcReader{r: r}
+	_, err = io.CopyN(io.Discard, readerFunc(func(p []byte) (int, error) { return k.read(sum, p) }), ratioFloor)
+	return err == nil || errors.Is(err, io.EOF) && sum.crc == e.crc && sum.n == e.usize
 }
 
 type readerFunc func(p []byte) (int, error)
@@ -223,7 +230,7 @@ func (k *walk) storedEnd(o *Object, e *zipEntry, n int64) int64 {
 
 // openZip opens the decoder of a compression method (APPNOTE 4.4.5).
 func (k *walk) openZip(e *zipEntry, src *source) (r io.Reader, done func(), err error) {
-	kind := ""
+	var kind string
 	switch e.method {
 	case 8:
 		kind = "deflate"

@@ -50,6 +50,7 @@ type zipDir struct {
 	damage  error // the directory cannot be read whole
 	locked  bool  // the directory itself is encrypted
 	over    bool  // more members than the limit
+	doubt   bool  // what is read now is a reading that few programs share
 	central int   // entries found in central directories
 }
 
@@ -122,31 +123,40 @@ func (d *zipDir) covers(c tx.Content, at int64) bool {
 	return false
 }
 
+// zipEnd is what an end record, or its zip64 form, says of a directory.
+type zipEnd struct {
+	count, size, off uint64
+	end              int64 // offset of the record, where the directory ends
+}
+
+// parseEnd reads the end record at that offset.
+func parseEnd(c tx.Content, at int64, e []byte) zipEnd {
+	z := zipEnd{uint64(binary.LittleEndian.Uint16(e[10:])), uint64(binary.LittleEndian.Uint32(e[12:])), uint64(binary.LittleEndian.Uint32(e[16:])), at}
+	loc := readAt(c, at-locatorLen, locatorLen)
+	if len(loc) < locatorLen || string(loc[:4]) != "PK\x06\x07" {
+		return z
+	}
+	named := int64(binary.LittleEndian.Uint64(loc[8:]) & (1<<62 - 1))
+	for _, p := range [...]int64{named, at - locatorLen - eocd64Len} {
+		if r := readAt(c, p, eocd64Len); len(r) == eocd64Len && string(r[:4]) == "PK\x06\x06" {
+			return zipEnd{binary.LittleEndian.Uint64(r[32:]), binary.LittleEndian.Uint64(r[40:]), binary.LittleEndian.Uint64(r[48:]), p}
+		}
+	}
+	return z
+}
+
 // readEnd reads the directory that one end record points to; in prepended data
 // offsets may count from the start of the file or of the archive.
 func (d *zipDir) readEnd(c tx.Content, at int64, e []byte, limit int) {
-	count := uint64(binary.LittleEndian.Uint16(e[10:]))
-	size := uint64(binary.LittleEndian.Uint32(e[12:]))
-	off := uint64(binary.LittleEndian.Uint32(e[16:]))
-	end := at
-	if loc := readAt(c, at-locatorLen, locatorLen); len(loc) == locatorLen && string(loc[:4]) == "PK\x06\x07" {
-		p := int64(binary.LittleEndian.Uint64(loc[8:]) & (1<<62 - 1))
-		for _, p := range [...]int64{p, at - locatorLen - eocd64Len} {
-			if z := readAt(c, p, eocd64Len); len(z) == eocd64Len && string(z[:4]) == "PK\x06\x06" {
-				count, size, off, end = binary.LittleEndian.Uint64(z[32:]), binary.LittleEndian.Uint64(z[40:]), binary.LittleEndian.Uint64(z[48:]), p
-				break
-			}
-		}
-	}
-	if count == 0 && size == 0 {
+	z := parseEnd(c, at, e)
+	if z.count == 0 && z.size == 0 {
 		return
 	}
-	if size > uint64(end) {
-		size = uint64(end)
-	}
-	starts := []int64{end - int64(size)}
-	if off <= uint64(c.Size()) && int64(off) != starts[0] {
-		starts = append(starts, int64(off))
+	z.size = min(z.size, uint64(z.end))
+	z.off = min(z.off, uint64(c.Size()))
+	starts := []int64{z.end - int64(z.size)}
+	if int64(z.off) != starts[0] {
+		starts = append(starts, int64(z.off))
 	}
 	read := false
 	for _, s := range starts {
@@ -154,15 +164,12 @@ func (d *zipDir) readEnd(c tx.Content, at int64, e []byte, limit int) {
 			continue
 		}
 		read = true
-		base := s - int64(min(off, uint64(c.Size())))
-		d.readCentral(c, s, end, base, count, limit)
+		base := s - int64(z.off)
+		d.readCentral(c, s, base, z, limit)
 		if base != 0 { // a reader that does not see the prepended data
-			m := len(d.entries)
-			d.readCentral(c, s, end, 0, count, limit)
-			for i := m; i < len(d.entries); i++ {
-				d.entries[i].hidden = true
-			}
-			d.central -= len(d.entries) - m
+			d.doubt = true
+			d.readCentral(c, s, 0, z, limit)
+			d.doubt = false
 		}
 	}
 	if !read && d.damage == nil {
@@ -170,46 +177,57 @@ func (d *zipDir) readEnd(c tx.Content, at int64, e []byte, limit int) {
 	}
 }
 
-func (d *zipDir) readCentral(c tx.Content, from, to, base int64, count uint64, limit int) {
-	b := readAt(c, from, min(to-from, maxZipNames))
+func (d *zipDir) readCentral(c tx.Content, from, base int64, z zipEnd, limit int) {
+	b := readAt(c, from, min(z.end-from, maxZipNames))
 	n := uint64(0)
 	for len(b) >= centralLen && string(b[:4]) == string(sigCentral) {
 		if len(d.entries) > 2*limit {
 			d.over = true
 			return
 		}
-		nameLen, extraLen, commentLen := int(binary.LittleEndian.Uint16(b[28:])), int(binary.LittleEndian.Uint16(b[30:])), int(binary.LittleEndian.Uint16(b[32:]))
-		if len(b) < centralLen+nameLen+extraLen {
+		size, ok := d.readEntry(c, b, base)
+		if !ok {
 			break
 		}
-		e := zipEntry{
-			name:   string(b[centralLen : centralLen+nameLen]),
-			flags:  binary.LittleEndian.Uint16(b[8:]),
-			method: binary.LittleEndian.Uint16(b[10:]),
-			crc:    binary.LittleEndian.Uint32(b[16:]),
-			csize:  int64(binary.LittleEndian.Uint32(b[20:])),
-			usize:  int64(binary.LittleEndian.Uint32(b[24:])),
-			local:  int64(binary.LittleEndian.Uint32(b[42:])),
-		}
-		e.zip64(b[centralLen+nameLen:centralLen+nameLen+extraLen], true)
-		e.local += base
-		if e.local >= 0 && e.local < c.Size() {
-			d.entries = append(d.entries, e)
-			d.central++
-		} else if base == 0 {
-			d.damage = errors.New("zip: a member lies outside the file")
-		}
-		if e.flags&(1<<13) != 0 {
-			d.locked = true
-		}
 		n++
-		b = b[min(len(b), centralLen+nameLen+extraLen+commentLen):]
+		b = b[min(len(b), size):]
 	}
 	// A 16-bit count wraps in archives of writers without zip64.
-	if n < count && n&0xffff != count {
-		d.damage = fmt.Errorf("zip: the directory holds %d of %d members", n, count)
+	if n < z.count && n&0xffff != z.count {
+		d.damage = fmt.Errorf("zip: the directory holds %d of %d members", n, z.count)
 		d.locked = d.locked || n == 0
 	}
+}
+
+// readEntry reads the entry that b starts with and returns its length.
+func (d *zipDir) readEntry(c tx.Content, b []byte, base int64) (size int, ok bool) {
+	nameLen, extraLen, commentLen := int(binary.LittleEndian.Uint16(b[28:])), int(binary.LittleEndian.Uint16(b[30:])), int(binary.LittleEndian.Uint16(b[32:]))
+	if len(b) < centralLen+nameLen+extraLen {
+		return 0, false
+	}
+	e := zipEntry{
+		name:   string(b[centralLen : centralLen+nameLen]),
+		flags:  binary.LittleEndian.Uint16(b[8:]),
+		method: binary.LittleEndian.Uint16(b[10:]),
+		crc:    binary.LittleEndian.Uint32(b[16:]),
+		csize:  int64(binary.LittleEndian.Uint32(b[20:])),
+		usize:  int64(binary.LittleEndian.Uint32(b[24:])),
+		local:  int64(binary.LittleEndian.Uint32(b[42:])),
+		hidden: d.doubt,
+	}
+	e.zip64(b[centralLen+nameLen:centralLen+nameLen+extraLen], true)
+	e.local += base
+	switch {
+	case e.local >= 0 && e.local < c.Size():
+		d.entries = append(d.entries, e)
+		if !d.doubt {
+			d.central++
+		}
+	case !d.doubt:
+		d.damage = errors.New("zip: a member lies outside the file")
+	}
+	d.locked = d.locked || e.flags&(1<<13) != 0
+	return centralLen + nameLen + extraLen + commentLen, true
 }
 
 // zip64 takes the sizes from the extended information field (section 4.5.3).
@@ -297,7 +315,7 @@ func (d *zipDir) readLocals(c tx.Content) {
 			more = append(more, l)
 		}
 	}
-	d.entries = append(keep, more...)
+	d.entries = slices.Concat(keep, more)
 }
 
 // readGaps looks for local headers where no known member lies.
