@@ -57,17 +57,17 @@ var errBroken = errors.New("the frame is broken")
 type packer struct{ room []byte }
 
 func (p *packer) pack(lines []byte) []byte {
-	if n := frameLen + s2.MaxEncodedLen(len(lines)); cap(p.room) < n {
+	if n := s2.MaxEncodedLen(len(lines)); len(p.room) < n {
 		p.room = make([]byte, n)
 	}
-	room := p.room[:cap(p.room)]
-	block := s2.EncodeSnappy(room[frameLen:], lines)
-	b := append(room[:0], frameMark...)
+	block := s2.EncodeSnappy(p.room, lines)
+	b := make([]byte, 0, frameLen+len(block))
+	b = append(b, frameMark...)
 	b = appendHex32(b, uint32(len(block)))
 	b = append(b, ' ')
 	b = appendHex32(b, crc32.Checksum(block, castagnoli))
-	_ = append(b, '\n')
-	return bytes.Clone(room[:frameLen+len(block)])
+	b = append(b, '\n')
+	return append(b, block...)
 }
 
 func appendHex32(b []byte, v uint32) []byte {
@@ -131,18 +131,13 @@ func rescue(b []byte, frame func(block []byte) error) (lost int64, err error) {
 	return lost, nil
 }
 
-// eachLine calls fn for every line of b that is an event and returns how many
-// lines are not.
-func eachLine(b []byte, fn func(l []byte, at int64, id tx.ID)) (bad int) {
+// eachLine calls fn for every line of b that is an event.
+func eachLine(b []byte, fn func(l []byte, at int64, id tx.ID)) {
 	for l := range bytes.Lines(b) {
-		at, id, ok := parseHead(l)
-		if !ok || l[len(l)-1] != '\n' {
-			bad++
-			continue
+		if at, id, ok := parseHead(l); ok && l[len(l)-1] == '\n' {
+			fn(l, at, id)
 		}
-		fn(l, at, id)
 	}
-	return bad
 }
 
 // parseHead reads the time (Unix nanoseconds) and the id that appendHead wrote.

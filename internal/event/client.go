@@ -107,7 +107,7 @@ func (c *client) query(ctx context.Context, at endpoint, logsQL string, fn func(
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // nothing was written
+	defer body.Close()
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 64<<10), 2*maxLine)
 	for lines.Scan() {
@@ -174,7 +174,7 @@ func (c *client) volatile(ctx context.Context, at endpoint) (rows int64, start u
 	if err != nil {
 		return 0, 0, err
 	}
-	defer body.Close() //nolint:errcheck // nothing was written
+	defer body.Close()
 	seen := 0
 	lines := bufio.NewScanner(io.LimitReader(body, 4<<20))
 	for lines.Scan() {

@@ -34,8 +34,9 @@ type engine struct {
 	cfg      Config
 	external bool
 	changed  chan struct{} // capacity one: the endpoint is new
-	stop     context.CancelFunc
-	starter  sync.WaitGroup
+
+	stopStarting context.CancelFunc
+	starter      sync.WaitGroup
 
 	mu    sync.Mutex
 	at    endpoint
@@ -45,7 +46,7 @@ type engine struct {
 
 // newEngine starts the child in the background: Sluice does not wait for it.
 func newEngine(ctx context.Context, cfg Config) (*engine, error) {
-	e := &engine{cfg: cfg, external: cfg.Engine != "", changed: make(chan struct{}, 1), stop: func() {}}
+	e := &engine{cfg: cfg, external: cfg.Engine != "", changed: make(chan struct{}, 1), stopStarting: func() {}}
 	if e.external {
 		u, err := url.Parse(cfg.Engine)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -65,17 +66,20 @@ func newEngine(ctx context.Context, cfg Config) (*engine, error) {
 		return nil, fmt.Errorf("event engine: write its password: %w", err)
 	}
 	e.at.user = url.UserPassword("sluice", secret)
-	ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
-	e.starter.Go(func() { e.start(ctx, file) })
+	// The child lives until close stops it, whatever becomes of ctx.
+	living := context.WithoutCancel(ctx)
+	starting, stop := context.WithCancel(living)
+	e.stopStarting = stop
+	e.starter.Go(func() { e.start(living, starting, file) })
 	return e, nil
 }
 
 // start keeps trying until the program runs once; from then on child keeps it
 // running.
-func (e *engine) start(ctx context.Context, passwordFile string) {
+func (e *engine) start(living, starting context.Context, passwordFile string) {
 	const again = 2 * time.Second
 	for {
-		c, err := child.Start(ctx, child.Config{
+		c, err := child.Start(living, child.Config{
 			Name: "event engine", Path: e.cfg.Binary, Args: e.args(passwordFile), Env: e.env(),
 			Nice: e.cfg.EngineNice, StopTimeout: 20 * time.Second,
 			MinBackoff: 50 * time.Millisecond, MaxBackoff: 2 * time.Second,
@@ -88,7 +92,7 @@ func (e *engine) start(ctx context.Context, passwordFile string) {
 			return
 		}
 		select {
-		case <-ctx.Done():
+		case <-starting.Done():
 			return
 		case <-time.After(again):
 		}
@@ -189,18 +193,15 @@ func (e *engine) close(ctx context.Context) error {
 	if e.external {
 		return errors.New("an external engine goes on")
 	}
+	e.stopStarting()
+	e.starter.Wait()
 	e.mu.Lock()
 	c := e.child
 	e.mu.Unlock()
 	if c == nil {
-		e.stop()
-		e.starter.Wait()
 		return errors.New("the event engine never ran")
 	}
-	err := c.Stop(ctx)
-	e.stop()
-	e.starter.Wait()
-	return err
+	return c.Stop(ctx)
 }
 
 // discard is a logger for a Config without one.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -26,7 +27,9 @@ type Config struct {
 	Binary string
 
 	// RetentionDays and RetentionBytes bound what a supervised engine keeps;
-	// the older goes first. 0 means 30 days and no bound on bytes.
+	// the older goes first. 0 means 30 days and no bound on bytes. The engine
+	// deletes whole days and never the last two, so that RetentionBytes is no
+	// hard bound.
 	RetentionDays  int
 	RetentionBytes int64
 
@@ -271,7 +274,7 @@ func (l *Log) close(ctx context.Context) error {
 		l.ship.settleWhere(func(c *chunk) bool { return c.generation == at.generation })
 	}
 	l.client.http.CloseIdleConnections()
-	left := append(l.ship.unsettled, l.ship.pending...)
+	left := slices.Concat(l.ship.unsettled, l.ship.pending)
 	inMemory := 0
 	for _, c := range left {
 		if c.seg == nil {

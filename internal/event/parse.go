@@ -55,13 +55,20 @@ func (q *Query) addWord(w string, now time.Time) error {
 		}
 		return fmt.Errorf("%q is not a condition; write FIELD=VALUE or FIELD~PART, for instance url~%s", w, w)
 	}
-	var err error
-	switch name {
-	case "kind", "since", "until", "limit", "order", "query":
-		if op != OpIs {
-			return fmt.Errorf("%q: %s takes = only", w, name)
-		}
+	known, err := q.setOption(name, value, now)
+	switch {
+	case !known:
+		q.Filters = append(q.Filters, Filter{name, op, value})
+	case op != OpIs:
+		return fmt.Errorf("%q: %s takes = only", w, name)
+	case err != nil:
+		return fmt.Errorf("%q: %w", w, err)
 	}
+	return nil
+}
+
+// setOption takes the words that are not conditions on fields.
+func (q *Query) setOption(name, value string, now time.Time) (known bool, err error) {
 	switch name {
 	case "kind":
 		q.Kind = Kind(value)
@@ -81,12 +88,9 @@ func (q *Query) addWord(w string, now time.Time) error {
 	case "query":
 		q.Free = value
 	default:
-		q.Filters = append(q.Filters, Filter{name, op, value})
+		return false, nil
 	}
-	if err != nil {
-		return fmt.Errorf("%q: %w", w, err)
-	}
-	return nil
+	return true, err
 }
 
 // splitWord cuts a word at its first operator.
