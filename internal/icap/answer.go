@@ -71,7 +71,7 @@ func (x *exchange) echo(v tx.Verdict, head []byte, info string) error {
 	if x.preview && !x.done {
 		// The client hears 100 and sends on before the answer begins.
 		var err error
-		if first, err = x.more(nil); err != nil {
+		if first, err = x.more(x.c.srv.ctx); err != nil {
 			return err
 		}
 	}
@@ -99,7 +99,7 @@ func (x *exchange) echoRest(first []byte) error {
 		return err
 	}
 	for !x.done {
-		p, err := x.more(nil)
+		p, err := x.more(x.c.srv.ctx)
 		if err != nil {
 			return err
 		}
@@ -208,9 +208,9 @@ func (x *exchange) verdictFields(v tx.Verdict, info string) {
 		info = "Allowed-Unscanned"
 	}
 	if info != "" {
-		x.field("X-Response-Info: ", info, maxDetail)
+		x.field("X-Response-Info: ", info)
 		if v.Detail != "" {
-			x.field("X-Response-Desc: ", v.Detail, maxDetail)
+			x.field("X-Response-Desc: ", v.Detail)
 		}
 	}
 }
@@ -231,8 +231,8 @@ func (x *exchange) beginAnswer(status int) {
 }
 
 // field writes a whole field line; name carries the colon and space.
-func (x *exchange) field(name, value string, limit int) {
-	x.out = append(appendValue(append(x.out, name...), value, limit, false), crlf...)
+func (x *exchange) field(name, value string) {
+	x.out = append(appendValue(append(x.out, name...), value, maxDetail, false), crlf...)
 }
 
 // endAnswer writes the Encapsulated header and the empty line.
@@ -299,7 +299,7 @@ func (x *exchange) flushAndDrain(limit int64) error {
 // drain throws away the rest of the body.
 func (x *exchange) drain(limit int64) error {
 	for !x.done {
-		p, err := x.more(nil)
+		p, err := x.more(x.c.srv.ctx)
 		if err != nil {
 			return err
 		}
@@ -318,13 +318,13 @@ func (x *exchange) answerOptions() (keep bool) {
 		return x.refuse(err)
 	}
 	x.beginAnswer(200)
-	x.field("Methods: ", methodNames[x.icap.service], maxDetail)
-	x.field("Service: ", x.cfg.Service, maxDetail)
+	x.field("Methods: ", methodNames[x.icap.service])
+	x.field("Service: ", x.cfg.Service)
 	path := x.cfg.ReqmodPath
 	if x.icap.service == respmod {
 		path = x.cfg.RespmodPath
 	}
-	x.field("Service-ID: ", path[1:], maxDetail)
+	x.field("Service-ID: ", path[1:])
 	x.out = x.begun.UTC().AppendFormat(append(x.out, "Date: "...), httpTime)
 	x.out = append(x.out, "\r\nMax-Connections: "...)
 	x.out = strconv.AppendInt(x.out, int64(x.cfg.MaxConnections), 10)

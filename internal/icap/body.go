@@ -63,7 +63,7 @@ func (x *exchange) fillPreview(floor int) error {
 		x.in.w = floor + copy(x.in.buf[floor:], x.in.bytes())
 		x.in.r = floor
 	}
-	return x.fillBody(nil)
+	return x.fillBody(x.c.srv.ctx)
 }
 
 // fillBody waits for more body bytes, within the bounds of a slow sender.
@@ -73,7 +73,7 @@ func (x *exchange) fillBody(ctx context.Context) error {
 	if taken := now.Sub(x.begun); taken > t.BodyIdle && t.MinRate > 0 && float64(x.received) < float64(t.MinRate)*taken.Seconds() {
 		return refuse(tooSlow, "body comes slower than %d bytes a second", t.MinRate)
 	}
-	return x.fill(now.Add(t.BodyIdle), ctx)
+	return x.fill(ctx, now.Add(t.BodyIdle))
 }
 
 // more returns the next bytes of the body behind the prefix, waiting for them;
@@ -99,7 +99,7 @@ func (x *exchange) more(ctx context.Context) ([]byte, error) {
 		}
 		x.in.roomForBody(x.floor, int(min(x.chunks.remain, largeBuffer)))
 		if err := x.fillBody(ctx); err != nil {
-			if ctx != nil && ctx.Err() != nil {
+			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
 			x.broken = err
@@ -151,7 +151,7 @@ func (b *body) All(ctx context.Context, limit int64) (tx.Content, error) {
 	defer stop()
 	for {
 		if x.pending != nil {
-			return nil, errNoRoom
+			return nil, tx.ErrNoRoom
 		}
 		if x.spooled.Size() > limit {
 			return nil, tx.ErrTooLarge
@@ -181,13 +181,11 @@ func (x *exchange) startSpool() error {
 	return x.startTrickle()
 }
 
-var errNoRoom = errors.New("icap: no room for the body")
-
 // noRoom keeps what the spool could not take, so that the message can still be
 // passed on should the verdict be so.
 func (x *exchange) noRoom(p []byte, err error) error {
 	x.pending = bytes.Clone(p)
-	return errors.Join(errNoRoom, err)
+	return errors.Join(tx.ErrNoRoom, err)
 }
 
 // watch makes a blocked read return when ctx ends before the server does. The

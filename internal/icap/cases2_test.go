@@ -49,10 +49,10 @@ func previewCases() []conformance {
 }
 
 // with makes the case send something else, and more behind "100 Continue".
-func (c conformance) with(send, then string) conformance {
-	c.send, c.then = send, []string{then}
-	c.want = append([]string{"100"}, c.want...)
-	return c
+func (tc conformance) with(send, then string) conformance {
+	tc.send, tc.then = send, []string{then}
+	tc.want = append([]string{"100"}, tc.want...)
+	return tc
 }
 
 func chunkCases() []conformance {
@@ -181,10 +181,10 @@ func earlyCases() []conformance {
 }
 
 // closing says that the connection ends although the answer did not know yet.
-func (c conformance) closing() conformance {
-	c.send = strings.Replace(c.send, "Host: gw.test\r\n", "Host: gw.test\r\nConnection: close\r\n", 1)
-	c.closes = true
-	return c
+func (tc conformance) closing() conformance {
+	tc.send = strings.Replace(tc.send, "Host: gw.test\r\n", "Host: gw.test\r\nConnection: close\r\n", 1)
+	tc.closes = true
+	return tc
 }
 
 func pipelineCases() []conformance {
@@ -209,10 +209,10 @@ func pipelineCases() []conformance {
 }
 
 // after puts a good request with its answer before the bad one.
-func (c conformance) after(good, want, bad string) conformance {
-	c.send = good + bad
-	c.want = append([]string{want}, c.want...)
-	return c
+func (tc conformance) after(good, want, bad string) conformance {
+	tc.send = good + bad
+	tc.want = append([]string{want}, tc.want...)
+	return tc
 }
 
 func identityCases() []conformance {

@@ -204,10 +204,10 @@ func skipExtensionValue(b []byte) (rest []byte, ok bool) {
 		return b[n:], n > 0
 	}
 	for i := 1; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '"':
+		switch b[i] {
+		case '"':
 			return b[i+1:], true
-		case c == '\\':
+		case '\\':
 			i++
 		}
 		if i < len(b) && (b[i] < ' ' && b[i] != '\t' || b[i] == 0x7f) {

@@ -97,7 +97,7 @@ func (c *conn) await() bool {
 	now := time.Now()
 	if c.x != nil {
 		c.x.in.begin()
-		n, err := c.read(c.x.in.buf, now.Add(min(linger, idle)), nil)
+		n, err := c.read(c.srv.ctx, c.x.in.buf, now.Add(min(linger, idle)))
 		c.x.in.w = n
 		if n > 0 {
 			return true
@@ -109,7 +109,7 @@ func (c *conn) await() bool {
 	}
 	c.srv.stats.resting.Add(1)
 	defer c.srv.stats.resting.Add(-1)
-	n, err := c.read(c.one[:], now.Add(idle), nil)
+	n, err := c.read(c.srv.ctx, c.one[:], now.Add(idle))
 	if n == 0 || err != nil {
 		return false
 	}
@@ -135,7 +135,7 @@ func (c *conn) giveBack() {
 // timer, so one that is at most a quarter early (a second at the most) is kept;
 // one that fires before its time is set again. Shutdown wakes idle connections
 // by such a deadline, Body.All's context wakes the others.
-func (c *conn) read(p []byte, until time.Time, ctx context.Context) (int, error) {
+func (c *conn) read(ctx context.Context, p []byte, until time.Time) (int, error) {
 	for range 100 {
 		if early := until.Sub(c.readBy); early < 0 || early > linger/4 {
 			c.readBy = until
@@ -143,7 +143,7 @@ func (c *conn) read(p []byte, until time.Time, ctx context.Context) (int, error)
 				return 0, err
 			}
 		}
-		if ctx != nil && ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
 		n, err := c.nc.Read(p)

@@ -45,7 +45,6 @@ type exchange struct {
 	url     []byte // room for a composed URL
 	names   []byte // room for decoded user and groups
 	groups  [][]byte
-	tag     []byte
 	edited  []byte // room for a changed head
 	pair    [2][]byte
 	vec     net.Buffers
@@ -193,7 +192,7 @@ func (x *exchange) refuse(err error) (keep bool) {
 	}
 	x.goAway = true
 	x.beginAnswer(status)
-	x.field("X-Response-Desc: ", r.what, maxDetail)
+	x.field("X-Response-Desc: ", r.what)
 	x.endAnswer(noSection, 0, nullBody)
 	x.c.srv.stats.answered(status)
 	if x.flush() == nil {
@@ -204,13 +203,13 @@ func (x *exchange) refuse(err error) (keep bool) {
 
 // fill waits for more input behind what is there, after writing what the peer
 // may be waiting for.
-func (x *exchange) fill(until time.Time, ctx context.Context) error {
+func (x *exchange) fill(ctx context.Context, until time.Time) error {
 	if x.trickle == nil {
 		if err := x.flush(); err != nil {
 			return errQuiet
 		}
 	}
-	n, err := x.c.read(x.in.buf[x.in.w:], until, ctx)
+	n, err := x.c.read(ctx, x.in.buf[x.in.w:], until)
 	x.in.w += n
 	return err
 }

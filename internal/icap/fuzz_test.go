@@ -3,6 +3,7 @@ package icap
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -195,9 +196,9 @@ func checkAnswers(t *testing.T, b []byte, out *bytes.Buffer) {
 	for {
 		a, err := readAnswer(r)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return
-		case err == io.ErrUnexpectedEOF && a != nil && a.status == 200:
+		case errors.Is(err, io.ErrUnexpectedEOF) && a != nil && a.status == 200:
 			return // an answer that was cut
 		case err != nil:
 			t.Errorf("%q: answer is malformed: %v, %+v", b, err, a)

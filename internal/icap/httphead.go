@@ -165,8 +165,11 @@ func (h *head) statusLine() (status int, r *refusal) {
 	return int(n), nil
 }
 
-func isHTTPVersion(b []byte) bool {
-	return len(b) == 8 && string(b[:5]) == "HTTP/" && isDigit(b[5]) && b[6] == '.' && isDigit(b[7])
+func isHTTPVersion(b []byte) bool { return isVersion(b, "HTTP/") }
+
+// isVersion tells whether b is protocol, which ends with a slash, and digit.digit.
+func isVersion(b []byte, protocol string) bool {
+	return len(b) == 8 && string(b[:5]) == protocol && isDigit(b[5]) && b[6] == '.' && isDigit(b[7])
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }

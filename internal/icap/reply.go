@@ -52,48 +52,22 @@ func (x *exchange) composeReply(r *tx.Reply) {
 		// read; the proxy shall not wait for it (RFC 9112 section 9.6).
 		b = append(b, "Connection: close\r\n"...)
 	}
-	x.edited = append(b, crlf...)
+	b = append(b, crlf...)
+	x.edited = b
 }
 
-// httpPhrase is the reason phrase of an HTTP status (RFC 9110 section 15).
+// httpPhrases are the reason phrases of HTTP statuses (RFC 9110 section 15).
+var httpPhrases = map[int]string{
+	200: "OK", 204: "No Content", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified",
+	307: "Temporary Redirect", 308: "Permanent Redirect", 403: "Forbidden", 404: "Not Found",
+	407: "Proxy Authentication Required", 413: "Content Too Large", 415: "Unsupported Media Type",
+	451: "Unavailable For Legal Reasons", 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable",
+	504: "Gateway Timeout",
+}
+
 func httpPhrase(status int) string {
-	switch status {
-	case 200:
-		return "OK"
-	case 204:
-		return "No Content"
-	case 301:
-		return "Moved Permanently"
-	case 302:
-		return "Found"
-	case 303:
-		return "See Other"
-	case 304:
-		return "Not Modified"
-	case 307:
-		return "Temporary Redirect"
-	case 308:
-		return "Permanent Redirect"
-	case 403:
-		return "Forbidden"
-	case 404:
-		return "Not Found"
-	case 407:
-		return "Proxy Authentication Required"
-	case 413:
-		return "Content Too Large"
-	case 415:
-		return "Unsupported Media Type"
-	case 451:
-		return "Unavailable For Legal Reasons"
-	case 500:
-		return "Internal Server Error"
-	case 502:
-		return "Bad Gateway"
-	case 503:
-		return "Service Unavailable"
-	case 504:
-		return "Gateway Timeout"
+	if p, ok := httpPhrases[status]; ok {
+		return p
 	}
 	return "Blocked"
 }

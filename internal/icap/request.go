@@ -57,7 +57,7 @@ func (x *exchange) readHeads() error {
 		}
 	}
 	for x.in.len() < total {
-		if err := x.fill(until, nil); err != nil {
+		if err := x.fill(x.c.srv.ctx, until); err != nil {
 			return err
 		}
 	}
@@ -82,7 +82,7 @@ func (x *exchange) findHeadEnd(until time.Time) (int, error) {
 		}
 		seen = max(0, len(b)-len(headEnd)+1)
 		x.in.reserve(len(b) + 4<<10)
-		if err := x.fill(until, nil); err != nil {
+		if err := x.fill(x.c.srv.ctx, until); err != nil {
 			return 0, err
 		}
 	}
@@ -135,7 +135,7 @@ func (q *request) parseLine(line []byte, cfg *Config) *refusal {
 	if !ok1 || !ok2 || !isToken(name) || !isTarget(uri) {
 		return refuse(badRequestLine, "request line is not METHOD uri ICAP/1.0")
 	}
-	if len(version) != 8 || string(version[:5]) != "ICAP/" || !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]) {
+	if !isVersion(version, "ICAP/") {
 		return refuse(badRequestLine, "request line does not end with ICAP/1.0")
 	}
 	if string(version) != "ICAP/1.0" {
@@ -154,6 +154,11 @@ func (q *request) parseLine(line []byte, cfg *Config) *refusal {
 	if q.method == numMethods {
 		return refuse(unknownMethod, "the methods are REQMOD, RESPMOD and OPTIONS")
 	}
+	return q.findService(path, cfg)
+}
+
+// findService tells which service the path names, and whether it takes the method.
+func (q *request) findService(path []byte, cfg *Config) *refusal {
 	switch string(path) {
 	case cfg.ReqmodPath:
 		q.service = reqmod
@@ -197,12 +202,9 @@ func (q *request) parseField(f *tx.Field, cfg *Config) *refusal {
 	case len("Preview"):
 		if tx.EqualFold(f.Name, "Preview") {
 			q.previews++
-			n, ok := decimal(f.Value, 1<<31)
+			n, ok := decimal(f.Value, MaxPreview)
 			if !ok {
-				return refuse(badPreview, "Preview is not a number")
-			}
-			if n > MaxPreview {
-				return refuse(badPreview, "Preview is above %d", MaxPreview)
+				return refuse(badPreview, "Preview is not a number up to %d", MaxPreview)
 			}
 			q.preview = int(n)
 		}

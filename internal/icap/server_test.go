@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -239,7 +240,7 @@ func TestShutdownCutsWhatDoesNotEnd(t *testing.T) {
 	eventually(t, "the request runs", func() bool { return n.stub.runs.Load() == 1 })
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
 	defer cancel()
-	if err := n.Shutdown(ctx); err != context.DeadlineExceeded {
+	if err := n.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("Shutdown returned %v", err)
 	}
 	if _, err := readAnswer(bufio.NewReader(c)); err == nil {
@@ -373,7 +374,7 @@ func TestMalformedBodyIsNeverPassed(t *testing.T) {
 	if _, err := io.WriteString(c, respmodHead("/forward", "", "res-body")+bad); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := readAnswer(bufio.NewReader(c)); err != io.ErrUnexpectedEOF {
+	if a, err := readAnswer(bufio.NewReader(c)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("answer %v, %v, want one without end", a, err)
 	}
 	eventually(t, "the answer was cut", func() bool { return n.Stats().Cut == 1 })
@@ -395,7 +396,7 @@ func TestJudgeDeadlineWakesAll(t *testing.T) {
 			t.Errorf("answer %q, want %q", got, want)
 		}
 		ask(t, c, r, probe)
-		if err := n.stub.last().err; err != context.DeadlineExceeded {
+		if err := n.stub.last().err; !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("All returned %v", err)
 		}
 	}

@@ -3,6 +3,7 @@ package icap
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -30,12 +31,11 @@ type stub struct {
 }
 
 type seen struct {
-	tx     string // a summary
-	body   string
-	whole  bool
-	err    error
-	end    tx.Delivery
-	hashOK bool
+	tx    string // a summary
+	body  string
+	whole bool
+	err   error
+	end   tx.Delivery
 }
 
 type stubJudge struct {
@@ -245,7 +245,7 @@ func (n *node) serve(t testing.TB, l net.Listener) {
 		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 		defer cancel()
 		_ = n.Shutdown(ctx) // what a test left open is cut
-		if err := <-served; err != ErrServerClosed {
+		if err := <-served; !errors.Is(err, ErrServerClosed) {
 			t.Errorf("Serve returned %v", err)
 		}
 		if n.stub.runs.Load() != n.stub.ends.Load() {

@@ -2,6 +2,7 @@ package icap
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -74,7 +75,7 @@ func TestEarlySendingWithholdsBadBodies(t *testing.T) {
 				t.Errorf("%d bytes came, ending with %q", len(rest), rest[len(rest)-20:])
 			}
 			eventually(t, "the delivery is known", func() bool { return n.stub.ends.Load() == 1 })
-			if d := n.stub.last().end; d.Err != errWithheld || n.Stats().Cut != 1 {
+			if d := n.stub.last().end; !errors.Is(d.Err, errWithheld) || n.Stats().Cut != 1 {
 				t.Errorf("delivery %+v, cut %d", d, n.Stats().Cut)
 			}
 		})
