@@ -45,7 +45,7 @@ func (x *exchange) forward(v tx.Verdict) error {
 	case !changed && (x.preview || x.icap.allow204):
 		x.open204(v)
 		return x.flushAndDrain(-1)
-	case changed && x.icap.enc.hasBody() && x.icap.allow206 && (x.preview || x.icap.allow204):
+	case changed && x.icap.enc.hasBody() && x.may206():
 		x.openAnswer(206, v, "Modified")
 		x.endAnswer(x.headSection(), len(head), x.icap.enc.body)
 		x.out = append(x.out, head...)
@@ -57,6 +57,13 @@ func (x *exchange) forward(v tx.Verdict) error {
 		info = "Modified"
 	}
 	return x.echo(v, head, info)
+}
+
+// may206 tells whether the client would put its own body behind a new head. A
+// client that allows 206 alone does so while it waits behind its preview, not
+// once it has sent "ieof": Squid then takes the answer for a fault.
+func (x *exchange) may206() bool {
+	return x.icap.allow206 && (x.icap.allow204 || x.preview && !x.done)
 }
 
 func (x *exchange) open204(v tx.Verdict) {

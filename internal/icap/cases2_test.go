@@ -110,6 +110,8 @@ func answerCases() []conformance {
 		// Allow: 206 alone permits it inside the preview only.
 		{name: "strip with 206 outside preview not allowed", send: req("/strip?field=Range", "Allow: 206\r\n"), want: []string{post + "/strip?field=Range HTTP/1.1 {abcd}"}},
 		{name: "strip with 206 in preview", send: reqmodHead("/strip?field=Range", "Allow: 206\r\nPreview: 4\r\n", "req-body") + chunked("abcd", 4, "0"), want: []string{"206 POST http://origin.test/strip?field=Range HTTP/1.1 {} +orig 0"}},
+		{name: "strip with 206 behind ieof not allowed", send: reqmodHead("/strip?field=Range", "Allow: 206\r\nPreview: 4\r\n", "req-body") + chunked("abcd", 4, "0; ieof"), want: []string{post + "/strip?field=Range HTTP/1.1 {abcd}"}},
+		{name: "strip with 206 behind ieof", send: reqmodHead("/strip?field=Range", "Allow: 204, 206\r\nPreview: 4\r\n", "req-body") + chunked("abcd", 4, "0; ieof"), want: []string{"206 POST http://origin.test/strip?field=Range HTTP/1.1 {} +orig 0"}},
 		{name: "strip with 206 behind 100", send: reqmodHead("/all/strip?field=Range", "Allow: 206\r\nPreview: 4\r\n", "req-body") + chunked("abcd", 4, "0"), then: []string{chunked("ef", 4, "0")}, want: []string{"100", post + "/all/strip?field=Range HTTP/1.1 {abcdef}"}},
 		{name: "strip respmod with 206", send: res("/strip?field=Content-Type", "Allow: 204, 206\r\n"), want: []string{"206 HTTP/1.1 200 OK {} +orig 0"}, has: []string{"X-Odd: spaced", "!Content-Type"}},
 		{name: "replace", send: res("/all/replace?with=clean!", "Allow: 204\r\n"), want: []string{echoed + "{clean!}"}, has: []string{"Content-Length: 6", "X-Response-Info: Modified"}},
