@@ -38,13 +38,13 @@ const maxCheckedFile = 256 << 20
 
 // Run explains the decision. It needs no running node.
 func (c *checkCmd) Run(s *streams) error {
-	set, err := c.load()
+	d, err := c.load()
 	if err != nil {
 		return err
 	}
-	p, err := policy.Compile(set.Rules, set.Workspaces, set.Protection.Default, policy.Options{})
+	p, err := d.Policy()
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.document(), err)
+		return err
 	}
 	t, err := c.transaction()
 	if err != nil {

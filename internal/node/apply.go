@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"net"
-	"os"
 	"time"
 
 	"sluice/internal/content"
@@ -21,50 +20,31 @@ import (
 // firstSettings reads the document, or where it is of no use the last revision
 // that was in force; problem then says what is wrong with the document.
 func (n *Node) firstSettings() (s *settings.Settings, problem, err error) {
-	s, problem = n.read()
+	d, problem := n.read()
 	if problem == nil {
-		if _, problem = Check(s); problem == nil {
-			return s, nil, nil
+		if _, _, problem = d.Check(); problem == nil {
+			return d.Settings, nil, nil
 		}
 	}
-	doc, err := os.ReadFile(n.cfg.Paths.LastGood())
+	last, err := ReadDocument(n.cfg.Paths.LastGood(), false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, problem
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w\nand the last good revision: %w", problem, err)
 	}
-	if s, err = settings.Parse(doc); err != nil {
-		return nil, nil, fmt.Errorf("%w\nand the last good revision: %w", problem, err)
-	}
-	return s, problem, nil
+	return last.Settings, problem, nil
 }
 
 // read reads the document, having looked at everything that it depends on.
-func (n *Node) read() (*settings.Settings, error) {
+func (n *Node) read() (*Document, error) {
 	n.seen.look(n.cfg.Document)
-	s, err := readSettings(n.cfg.Document)
+	d, err := ReadDocument(n.cfg.Document, true)
 	if err == nil {
 		n.seen = seen{n.cfg.Document: n.seen[n.cfg.Document]}
-		n.seen.look(inputs(s)...)
+		n.seen.look(inputs(d.Settings)...)
 	}
-	return s, err
-}
-
-// readSettings reads a document; one that is missing means the defaults.
-func readSettings(name string) (*settings.Settings, error) {
-	doc, err := readSome(name, settings.MaxDocument+1)
-	if errors.Is(err, fs.ErrNotExist) {
-		return settings.Default(), nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read settings: %w", err)
-	}
-	s, err := settings.Parse(doc)
-	if err != nil {
-		return nil, fmt.Errorf("%s:\n%w", name, err)
-	}
-	return s, nil
+	return d, err
 }
 
 // Reload reads the document again and puts it in force. On an error everything
@@ -72,12 +52,14 @@ func readSettings(name string) (*settings.Settings, error) {
 func (n *Node) Reload(ctx context.Context) error {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
-	s, err := n.read()
+	d, err := n.read()
 	if err == nil {
-		err = n.apply(ctx, s)
+		if err = n.apply(ctx, d.Settings); err != nil {
+			err = d.inFile(err)
+		}
 	}
 	n.mu.Lock()
-	n.problem, n.problemAt = err, time.Now()
+	n.problem = err
 	hash := n.current.hash
 	n.mu.Unlock()
 	if err != nil {

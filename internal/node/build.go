@@ -8,8 +8,10 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
+	"sluice/internal/content"
 	"sluice/internal/icap"
 	"sluice/internal/page"
 	"sluice/internal/policy"
@@ -30,16 +32,6 @@ type built struct {
 	tls      *tls.Config // nil: no TLS listener
 }
 
-// Check builds a revision and throws it away: what can be found wrong before
-// it runs, is. It returns the revision's hash.
-func Check(s *settings.Settings) (string, error) {
-	b, err := build(s, nil)
-	if err != nil {
-		return "", err
-	}
-	return b.hash, nil
-}
-
 func build(s *settings.Settings, previous *policy.Policy) (*built, error) {
 	b := &built{settings: s, fail: failPolicy(&s.Protection.On)}
 	var err error
@@ -49,7 +41,7 @@ func build(s *settings.Settings, previous *policy.Policy) (*built, error) {
 	if b.hash, err = s.Hash(); err != nil {
 		return nil, err
 	}
-	b.policy, err = policy.Compile(s.Rules, s.Workspaces, s.Protection.Default, policy.Options{Previous: previous})
+	b.policy, err = policy.Compile(s.Rules, s.Workspaces, s.Protection.Default, policy.Options{Types: isType, Previous: previous})
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +55,11 @@ func build(s *settings.Settings, previous *policy.Policy) (*built, error) {
 	}
 	b.icap = icapConfig(s)
 	return b, nil
+}
+
+// isType tells whether a rule can name a type of content.
+func isType(name string) bool {
+	return slices.ContainsFunc(content.Types(), func(t content.TypeInfo) bool { return t.ID == name })
 }
 
 func failPolicy(on *settings.FailPolicy) traffic.FailPolicy {

@@ -62,8 +62,7 @@ type Node struct {
 	current   *built
 	engines   engineSet
 	listeners listeners
-	problem   error // why the document on disk is not in force
-	problemAt time.Time
+	problem   error              // why the document on disk is not in force
 	first     *settings.Settings // that the node started with
 }
 
@@ -78,7 +77,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.first, n.problem, n.problemAt = s, problem, time.Now()
+	n.first, n.problem = s, problem
 	if err := n.construct(ctx, s); err != nil {
 		return nil, errors.Join(err, n.closeParts(ctx))
 	}
