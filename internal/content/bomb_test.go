@@ -4,56 +4,44 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/metrics"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 )
 
-// zeros writes n zero bytes.
-func zeros(t testing.TB, w io.WriteCloser, n int64) {
+// packZeros lets a program pack n zero bytes: "gzip", "-c" and so on.
+func packZeros(t testing.TB, n int64, args ...string) []byte {
 	t.Helper()
-	_, err := io.CopyN(w, zeroReader{}, n)
-	must(t, err)
-	must(t, w.Close())
+	if raceEnabled {
+		n = max(n/8, 16<<20)
+	}
+	name := filepath.Join(t.TempDir(), "zeros")
+	must(t, os.WriteFile(name, nil, 0o600))
+	must(t, os.Truncate(name, n))
+	return runTool(t, "", args[0], append(args[1:], name)...)
 }
 
-type zeroReader struct{}
+func gzipZeros(t testing.TB, n int64) []byte { return packZeros(t, n, "gzip", "-cn") }
 
-func (zeroReader) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
-}
-
-func gzipZeros(t testing.TB, n int64) []byte {
-	var buf bytes.Buffer
-	z, err := gzip.NewWriterLevel(&buf, gzip.BestSpeed)
-	must(t, err)
-	zeros(t, z, n)
-	return buf.Bytes()
-}
-
+// zipZeros makes a ZIP member of what gzip packed: both are deflate.
 func zipZeros(t testing.TB, name string, n int64) []byte {
-	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
-	f, err := w.Create(name)
-	must(t, err)
-	_, err = io.CopyN(f, zeroReader{}, n)
-	must(t, err)
-	must(t, w.Close())
-	return buf.Bytes()
+	if n == 0 {
+		return makeZip(t, 8, name, nil)
+	}
+	g := gzipZeros(t, n)
+	m := zipMember{name: name, method: 8, raw: g[10 : len(g)-8]}
+	m.crc, m.usize = binary.LittleEndian.Uint32(g[len(g)-8:]), binary.LittleEndian.Uint32(g[len(g)-4:])
+	return rawZip(0, nil, m)
 }
 
 // zipOf packs the same bytes n times under different names.
@@ -121,19 +109,13 @@ type bomb struct {
 func body(b []byte) Message { return Message{Body: bytesView(b)} }
 
 func bombs() []bomb {
-	tool := func(t testing.TB, n int64, args ...string) []byte {
-		name := t.TempDir() + "/zeros"
-		must(t, os.WriteFile(name, nil, 0o600))
-		must(t, os.Truncate(name, n))
-		return runTool(t, "", args[0], append(args[1:], name)...)
-	}
 	return []bomb{
 		{"flat zip", func(t testing.TB) Message { return body(zipZeros(t, "a", 128<<20)) }, true},
 		{"flat zip in a zip of 100", func(t testing.TB) Message { return body(zipOf(t, 100, zipZeros(t, "a", 32<<20))) }, true},
 		{"different zips, nested", func(t testing.TB) Message { return body(nestedZip(t, 3)) }, true},
 		{"overlapping zip", func(t testing.TB) Message { return body(overlapZip(t, 20000, 7<<20)) }, true},
 		{"overlapping zip of large members", func(t testing.TB) Message { return body(overlapZip(t, 60000, 64<<20)) }, true},
-		{"zip with a million empty members", func(t testing.TB) Message { return body(overlapZip(t, 65000, 0)) }, false},
+		{"zip with very many empty members", func(t testing.TB) Message { return body(overlapZip(t, 65000, 0)) }, false},
 		{"quine", func(t testing.TB) Message {
 			b, err := os.ReadFile("testdata/r.zip")
 			must(t, err)
@@ -150,28 +132,16 @@ func bombs() []bomb {
 		}, true},
 		{"gzip in gzip in gzip", func(t testing.TB) Message { return body(makeGzip(t, makeGzip(t, gzipZeros(t, 128<<20)))) }, true},
 		{"br as coding", func(t testing.TB) Message {
-			var buf bytes.Buffer
-			zeros(t, brotli.NewWriterLevel(&buf, 1), 128<<20)
-			return Message{Body: bytesView(buf.Bytes()), ContentEncoding: []string{"br"}}
+			return Message{Body: bytesView(packZeros(t, 128<<20, "brotli", "-q", "1", "-c")), ContentEncoding: []string{"br"}}
 		}, true},
-		{"br not declared", func(t testing.TB) Message {
-			var buf bytes.Buffer
-			zeros(t, brotli.NewWriterLevel(&buf, 1), 128<<20)
-			return body(buf.Bytes())
-		}, true},
-		{"zstd", func(t testing.TB) Message {
-			var buf bytes.Buffer
-			w, err := zstd.NewWriter(&buf)
-			must(t, err)
-			zeros(t, w, 128<<20)
-			return body(buf.Bytes())
-		}, true},
-		{"bzip2", func(t testing.TB) Message { return body(tool(t, 32<<20, "bzip2", "-c")) }, true},
-		{"xz", func(t testing.TB) Message { return body(tool(t, 128<<20, "xz", "-0", "-c")) }, true},
+		{"br not declared", func(t testing.TB) Message { return body(packZeros(t, 128<<20, "brotli", "-q", "1", "-c")) }, true},
+		{"zstd", func(t testing.TB) Message { return body(packZeros(t, 128<<20, "zstd", "-q", "-c")) }, true},
+		{"bzip2", func(t testing.TB) Message { return body(packZeros(t, 32<<20, "bzip2", "-c")) }, true},
+		{"xz", func(t testing.TB) Message { return body(packZeros(t, 128<<20, "xz", "-0", "-c")) }, true},
 		{"xz with a large dictionary", func(t testing.TB) Message {
-			return body(tool(t, 128<<20, "xz", "--lzma2=preset=0,dict=1GiB", "-c"))
+			return body(packZeros(t, 128<<20, "xz", "--lzma2=preset=0,dict=1GiB", "-c"))
 		}, true},
-		{"lzma", func(t testing.TB) Message { return body(tool(t, 64<<20, "xz", "-0", "--format=lzma", "-c")) }, true},
+		{"lzma", func(t testing.TB) Message { return body(packZeros(t, 64<<20, "xz", "-0", "--format=lzma", "-c")) }, true},
 		{"7z", func(t testing.TB) Message {
 			return body(packWith(t, "x.7z", map[string][]byte{"a": make([]byte, 32<<20)}, "7z", "a", "-bd", "-mx1", "x.7z", "a"))
 		}, true},
@@ -179,7 +149,7 @@ func bombs() []bomb {
 		{"docx", func(t testing.TB) Message { return body(zipZeros(t, "word/document.xml", 128<<20)) }, true},
 		{"pdf", func(t testing.TB) Message {
 			var buf bytes.Buffer
-			z := makeZlib(t, make([]byte, 64<<20))
+			z := makeZlib(t, make([]byte, 16<<20))
 			fmt.Fprintf(&buf, "%%PDF-1.4\n1 0 obj <</Type/EmbeddedFile/Filter/FlateDecode>>\nstream\n%s\nendstream endobj\n", z)
 			return body(buf.Bytes())
 		}, true},
@@ -197,8 +167,8 @@ func bombs() []bomb {
 			}
 			return body(b)
 		}, true},
-		{"a million parts", func(t testing.TB) Message {
-			b := bytes.Repeat([]byte("--x\r\n\r\na\r\n"), 1_000_000)
+		{"hundreds of thousands of parts", func(t testing.TB) Message {
+			b := bytes.Repeat([]byte("--x\r\n\r\na\r\n"), 300_000)
 			return Message{Body: bytesView(b), ContentType: "multipart/form-data; boundary=x"}
 		}, true},
 	}
@@ -228,7 +198,7 @@ func TestBombs(t *testing.T) {
 	for _, b := range bombs() {
 		t.Run(b.name, func(t *testing.T) {
 			m := b.make(t)
-			if raceEnabled && m.Body.Size() > 1<<20 {
+			if m.Body.Size() > 1<<20 {
 				m.Body = onDisk(t, readAt(m.Body, 0, m.Body.Size()))
 			}
 			u, err := measure(t, m)

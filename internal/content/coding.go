@@ -79,7 +79,7 @@ func (k *walk) message(m Message) error {
 
 // undo undoes the codings, last first. It returns what came out (nil when
 // nothing did), what stood behind the end of the outermost coding, and whether
-// all codings could be undone whole.
+// the body follows its codings.
 func (k *walk) undo(codings []string, c tx.Content) (out *spool.Body, rest tx.Content, whole bool, err error) {
 	whole = true
 	for i := len(codings) - 1; i >= 0 && whole; i-- {
@@ -98,7 +98,10 @@ func (k *walk) undo(codings []string, c tx.Content) (out *spool.Body, rest tx.Co
 		}
 		if bad != nil {
 			k.codingFault(codings[i], bad)
-			whole = false
+			// A bomb is what it says it is: nothing else is in the raw bytes.
+			if whole = isLimit(bad) && body.Size() > 0; whole {
+				break
+			}
 		}
 		c = body
 		if body == nil || body.Size() == 0 {

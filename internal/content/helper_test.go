@@ -161,5 +161,5 @@ func readProgram(t testing.TB) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b[:min(len(b), 1<<20)]
+	return b[:min(len(b), 256<<10)]
 }

@@ -71,6 +71,7 @@ type walk struct {
 	left     int64 // bytes that may still be unpacked
 	windows  int64 // bytes of decoder windows open now
 	seen     map[[32]byte]struct{}
+	last     chunk
 	visiting bool
 	loose    int // above 0 inside a piece of something: damage is no fault there
 }
