@@ -69,11 +69,13 @@ func (x *exchange) fillPreview(floor int) error {
 // fillBody waits for more body bytes, within the bounds of a slow sender.
 func (x *exchange) fillBody(ctx context.Context) error {
 	t := &x.cfg.Timeouts
-	now := time.Now()
-	if taken := now.Sub(x.begun); taken > t.BodyIdle && t.MinRate > 0 && float64(x.received) < float64(t.MinRate)*taken.Seconds() {
+	if x.waited > t.BodyIdle && t.MinRate > 0 && float64(x.received) < float64(t.MinRate)*x.waited.Seconds() {
 		return refuse(tooSlow, "body comes slower than %d bytes a second", t.MinRate)
 	}
-	return x.fill(ctx, now.Add(t.BodyIdle))
+	now := time.Now()
+	err := x.fill(ctx, now.Add(t.BodyIdle))
+	x.waited += time.Since(now)
+	return err
 }
 
 // more returns the next bytes of the body behind the prefix, waiting for them;

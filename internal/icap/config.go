@@ -91,7 +91,8 @@ type Timeouts struct {
 	// Idle is between two requests; default 10 min.
 	Idle time.Duration
 	// MinRate is how many body bytes a second have to arrive on average once
-	// a body took longer than BodyIdle; default 16, negative for no bound.
+	// a body was waited for longer than BodyIdle; default 16, negative for no
+	// bound.
 	MinRate int64
 }
 

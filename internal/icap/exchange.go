@@ -28,14 +28,15 @@ type exchange struct {
 
 	// The body, as far as it was taken in.
 	chunks   chunkReader
-	prefix   []byte    // the first bytes, in the input buffer
-	floor    int       // where in the input buffer heads and prefix end
-	begun    time.Time // when the request began to arrive
-	received int64     // body bytes so far
-	sent     int64     // body bytes passed on so far
-	preview  bool      // the sender waits behind its preview
-	done     bool      // the body came to its end, or there is none
-	memory   memory    // All's answer when the prefix is all
+	prefix   []byte        // the first bytes, in the input buffer
+	floor    int           // where in the input buffer heads and prefix end
+	begun    time.Time     // when the request began to arrive
+	received int64         // body bytes so far
+	waited   time.Duration // for body bytes
+	sent     int64         // body bytes passed on so far
+	preview  bool          // the sender waits behind its preview
+	done     bool          // the body came to its end, or there is none
+	memory   memory        // All's answer when the prefix is all
 	spooled  *spool.Body
 	pending  []byte // came from the wire, but the spool had no room for it
 	broken   error  // the sender stopped or broke the protocol
@@ -86,7 +87,7 @@ func (x *exchange) begin() {
 	x.cfg = x.c.srv.config()
 	x.begun = time.Now()
 	x.prefix, x.pending = nil, nil
-	x.received, x.sent = 0, 0
+	x.received, x.sent, x.waited = 0, 0, 0
 	x.preview, x.done, x.goAway = false, false, false
 	x.broken, x.outcome, x.trickle = nil, nil, nil
 	x.memory = memory{}

@@ -163,12 +163,17 @@ func (s *Server) turnAway(c *conn, k kind) {
 			delete(s.conns, c)
 			s.mu.Unlock()
 		}()
-		status := kinds[k].status
-		if c.write([]byte("ICAP/1.0 "+strconv.Itoa(status)+" "+phrase(status)+"\r\nConnection: close\r\nEncapsulated: null-body=0\r\n\r\n")) == nil {
-			s.stats.answered(status)
+		if c.write(s.turnedAway(kinds[k].status)) == nil {
+			s.stats.answered(kinds[k].status)
 			c.lingerClose()
 		}
 	})
+}
+
+// turnedAway is the answer to a connection that is refused as such.
+func (s *Server) turnedAway(status int) []byte {
+	b := append([]byte("ICAP/1.0 "+strconv.Itoa(status)+" "+phrase(status)+"\r\nISTag: \""), appendTag(nil, s.config().ISTag())...)
+	return append(b, "\"\r\nConnection: close\r\nEncapsulated: null-body=0\r\n\r\n"...)
 }
 
 // Shutdown stops accepting, closes idle connections, lets running requests come

@@ -87,7 +87,11 @@ func TestClientNetworks(t *testing.T) {
 	n := start(t, func(c *Config) { c.ClientNetworks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
 	c := n.dial(t)
 	r := bufio.NewReader(c)
-	want(t, ask(t, c, r, get204), "403")
+	a := ask(t, c, r, get204)
+	want(t, a, "403")
+	if a.header.Get("Istag") != `"tag-1"` || a.header.Get("Connection") != "close" {
+		t.Errorf("fields of the refusal: %v", a.header)
+	}
 	wantClosed(t, r)
 	if n.stub.runs.Load() != 0 || n.Stats().Refusals["forbidden-client"] != 1 {
 		t.Errorf("refused client got through: %+v", n.Stats())
