@@ -2,9 +2,7 @@ package event
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -24,7 +22,7 @@ const (
 // node knows how far the engine is behind, and so from where on to look again.
 func (l *Log) Follow(ctx context.Context, q Query, fn func(line []byte) error) error {
 	q.Limit, q.Newest, q.To = maxLimit, false, time.Time{}
-	if _, err := q.logsQL(time.Now()); err != nil {
+	if _, _, err := q.compile(time.Now()); err != nil {
 		return err
 	}
 	tick := time.NewTicker(followEvery)
@@ -65,22 +63,19 @@ func (f *follower) poll(ctx context.Context, l *Log, q Query, fn func(line []byt
 		next = time.Unix(0, oldest)
 	}
 	q.From = f.from
-	text, err := q.logsQL(now)
+	found, limit, err := q.compile(now)
 	if err != nil {
 		return err
 	}
-	err = l.run(ctx, q.kind(), text, func(line []byte) error {
-		var head struct {
-			ID   string
-			Time time.Time
+	err = l.pages(ctx, found, limit, func(line []byte) error {
+		h, err := parseRowHead(line)
+		if err != nil {
+			return err
 		}
-		if err := json.Unmarshal(line, &head); err != nil {
-			return fmt.Errorf("answer of event engine: %w", err)
-		}
-		if _, ok := f.seen[head.ID]; ok {
+		if _, ok := f.seen[h.ID]; ok {
 			return nil
 		}
-		f.seen[head.ID] = head.Time
+		f.seen[h.ID] = h.Time
 		f.fnErr = fn(line)
 		return f.fnErr
 	})

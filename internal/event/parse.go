@@ -28,7 +28,7 @@ func ParseQuery(words []string, now time.Time) (Query, error) {
 	if q.From.IsZero() {
 		q.widenForID(now)
 	}
-	if _, err := q.logsQL(now); err != nil { // everything that can be wrong is found here
+	if _, _, err := q.compile(now); err != nil { // everything that can be wrong is found here
 		return Query{}, err
 	}
 	return q, nil

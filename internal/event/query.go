@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,12 +72,12 @@ var ErrNotFound = errors.New("no such event")
 // call is found too, unless the engine is more than two seconds behind.
 // An error of fn ends the query and is returned.
 func (l *Log) Query(ctx context.Context, q Query, fn func(line []byte) error) error {
-	text, err := q.logsQL(time.Now())
+	found, limit, err := q.compile(time.Now())
 	if err != nil {
 		return err
 	}
 	l.flushFor(ctx)
-	return l.run(ctx, q.kind(), text, fn)
+	return l.pages(ctx, found, limit, fn)
 }
 
 func (l *Log) flushFor(ctx context.Context) {
@@ -120,69 +121,66 @@ func (l *Log) Get(ctx context.Context, id tx.ID) ([]byte, error) {
 	return nil, fmt.Errorf("event %v: %w", id, ErrNotFound)
 }
 
-// logsQL is the query in the engine's language.
-func (q Query) logsQL(now time.Time) (string, error) {
-	limit := q.Limit
-	if limit == 0 {
-		limit = plainLimit
-	}
-	if limit < 0 || limit > maxLimit {
-		return "", fmt.Errorf("limit is %d, want 1 to %d", limit, maxLimit)
-	}
-	where, err := q.where(now)
-	if err != nil {
-		return "", err
-	}
+// search is a checked query in the engine's language.
+type search struct {
+	kind     Kind
+	from, to time.Time
+	filters  string
+	newest   bool
+}
+
+// text asks for at most limit events.
+func (s *search) text(limit int) string {
 	order := "_time"
-	if q.Newest {
+	if s.newest {
 		order = "_time desc"
 	}
 	// Nothing but "delete" may follow: the engine then looks for the last N
 	// without sorting all. Names are turned back by renameLine for the same
 	// reason.
-	return fmt.Sprintf("%s | sort by (%s) limit %d%s", where, order, limit, withoutStream), nil
+	return fmt.Sprintf(`%s {kind="%s"}%s | sort by (%s) limit %d%s`,
+		timeRange(s.from, s.to), s.kind, s.filters, order, limit, withoutStream)
 }
 
-func (q Query) kind() Kind {
-	if q.Kind == "" {
-		return KindTraffic
+// compile checks the query and fills in what it leaves open.
+func (q Query) compile(now time.Time) (s search, limit int, err error) {
+	s = search{kind: cmp.Or(q.Kind, KindTraffic), from: q.From, to: q.To, newest: q.Newest}
+	if s.to.IsZero() {
+		s.to = now.Add(time.Minute) // clocks of nodes differ
 	}
-	return q.Kind
+	if s.from.IsZero() {
+		s.from = s.to.Add(-24 * time.Hour)
+	}
+	limit = cmp.Or(q.Limit, plainLimit)
+	switch {
+	case limit < 0 || limit > maxLimit:
+		return s, 0, fmt.Errorf("limit is %d, want 1 to %d", limit, maxLimit)
+	case s.to.Before(s.from):
+		return s, 0, fmt.Errorf("the time range ends (%s) before it begins (%s)", s.to.Format(time.RFC3339), s.from.Format(time.RFC3339))
+	case s.kind != KindTraffic && s.kind != KindSystem:
+		return s, 0, fmt.Errorf("kind is %q, want traffic or system", s.kind)
+	}
+	s.filters, err = q.filters(s.kind)
+	return s, limit, err
 }
 
-// where is the condition alone.
-func (q Query) where(now time.Time) (string, error) {
-	to := q.To
-	if to.IsZero() {
-		to = now.Add(time.Minute) // clocks of nodes differ
-	}
-	from := q.From
-	if from.IsZero() {
-		from = to.Add(-24 * time.Hour)
-	}
-	if to.Before(from) {
-		return "", fmt.Errorf("the time range ends (%s) before it begins (%s)", to.Format(time.RFC3339), from.Format(time.RFC3339))
-	}
-	if k := q.kind(); k != KindTraffic && k != KindSystem {
-		return "", fmt.Errorf("kind is %q, want traffic or system", k)
-	}
+func (q Query) filters(k Kind) (string, error) {
 	if len(q.Filters) > maxFilters {
 		return "", fmt.Errorf("%d filters, at most %d", len(q.Filters), maxFilters)
 	}
-	b := new(strings.Builder)
-	fmt.Fprintf(b, `%s {kind="%s"}`, timeRange(from, to), q.kind())
+	if len(q.Free) > maxFreeQL {
+		return "", fmt.Errorf("the LogsQL filter has %d bytes, at most %d", len(q.Free), maxFreeQL)
+	}
+	var b strings.Builder
 	for _, f := range q.Filters {
-		text, err := f.logsQL(q.kind())
+		text, err := f.logsQL(k)
 		if err != nil {
 			return "", err
 		}
 		b.WriteString(" " + text)
 	}
 	if q.Free != "" {
-		if len(q.Free) > maxFreeQL {
-			return "", fmt.Errorf("the LogsQL filter has %d bytes, at most %d", len(q.Free), maxFreeQL)
-		}
-		b.WriteString(" (" + q.Free + "\n)")
+		b.WriteString(" (" + q.Free + "\n)") // the line feed ends a comment
 	}
 	return b.String(), nil
 }

@@ -123,6 +123,50 @@ func TestLimitAndOrder(t *testing.T) {
 	}
 }
 
+func TestManyEventsComeInPages(t *testing.T) {
+	t.Parallel()
+	l, _ := open(t, testConfig(t))
+	running(t, l)
+	// Several events at the same time, also where pages meet, and some so
+	// large that the engine's memory does not hold a page of them.
+	begin := time.Now().Add(-time.Hour)
+	e := sample()
+	for i := range 6000 {
+		e.Time = begin.Add(time.Duration(i/3) * time.Millisecond)
+		e.ID = tx.NewID(e.Time)
+		e.Objects = nil
+		if i > 5000 {
+			for range 20 {
+				e.Objects = append(e.Objects, ObjectResult{Path: strings.Repeat("x", 1000)})
+			}
+		}
+		l.Traffic(e)
+		if i%100 == 0 {
+			stored(l)
+		}
+	}
+	for _, newest := range []bool{false, true} {
+		for _, limit := range []int{999, 1001, 3500, 6000, 100_000} {
+			seen := make(map[string]bool)
+			var last string
+			err := l.Query(t.Context(), Query{Limit: limit, Newest: newest}, func(line []byte) error {
+				var row struct{ ID, Time string }
+				if err := json.Unmarshal(line, &row); err != nil {
+					return err
+				}
+				if seen[row.ID] || last != "" && row.Time != last && (row.Time < last) != newest {
+					return fmt.Errorf("%s comes twice or out of order after %s", line, last)
+				}
+				seen[row.ID], last = true, row.Time
+				return nil
+			})
+			if err != nil || len(seen) != min(limit, 6000) {
+				t.Errorf("limit %d, newest %v: %d events, %v", limit, newest, len(seen), err)
+			}
+		}
+	}
+}
+
 func TestAnyValueIsFoundByItselfAlone(t *testing.T) {
 	t.Parallel()
 	l, _ := open(t, testConfig(t))
@@ -392,10 +436,11 @@ func FuzzParseQuery(f *testing.F) {
 			return
 		}
 		q.Free = ""
-		text, err := q.logsQL(now)
+		found, limit, err := q.compile(now)
 		if err != nil {
 			t.Fatalf("%q parses but gives %v", s, err)
 		}
+		text := found.text(limit)
 		if strings.Count(skeleton(t, text), "|") != 2 || strings.ContainsAny(skeleton(t, text), "'`\n") {
 			t.Fatalf("%q breaks out of its quotes: %s", s, text)
 		}
