@@ -65,7 +65,7 @@ func (j *stubJudge) script() (steps []string, query map[string]string) {
 		k, v, _ := strings.Cut(kv, "=")
 		query[k] = v
 	}
-	return strings.Split(path, "/"), query
+	return append(strings.Split(path, "/"), "", ""), query // as many steps as are looked at
 }
 
 func (j *stubJudge) Head(context.Context) tx.Verdict {
@@ -75,6 +75,8 @@ func (j *stubJudge) Head(context.Context) tx.Verdict {
 		return tx.Verdict{Action: tx.Inspect}
 	case "panic":
 		panic("stub")
+	case "inspect":
+		return tx.Verdict{}
 	case "wait":
 		<-j.s.gate
 		return verdict(steps[1], q)
