@@ -25,6 +25,9 @@ func (k *walk) probeRAR(o *Object) expander {
 
 func (k *walk) openRAR(o *Object) (*rarReader, error) {
 	src := newSource(k.ctx, o.Data, 0, o.Data.Size())
+	// The library tells no dictionary size beforehand: it may take all the room
+	// that is left, and expandRAR reserves half of it, which nested archives
+	// then do not have.
 	room := max(min(maxWindow, windowBudget-k.windows), 1<<18)
 	r, err := rardecode.NewReader(src, rardecode.MaxDictionarySize(room))
 	if err != nil {
@@ -48,6 +51,7 @@ func (k *walk) expandRAR(o *Object) error {
 		return err
 	}
 	defer release()
+	packed := int64(64) // of the members that this one may copy from
 	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -69,7 +73,11 @@ func (k *walk) expandRAR(o *Object) error {
 			}
 			continue
 		}
-		bad, err := k.child(o, child{name: h.Name, src: r, packed: max(h.PackedSize, 64)})
+		if !h.Solid {
+			packed = 64
+		}
+		packed += max(h.PackedSize, 0)
+		bad, err := k.child(o, child{name: h.Name, src: r, packed: packed})
 		if err != nil {
 			return err
 		}

@@ -144,8 +144,7 @@ func (k *walk) cabFolder(o *Object, c tx.Content, cab *cabinet, f *cabFolder) er
 			d.close()
 			return err
 		}
-		start := d.off
-		bad, err := k.child(o, child{name: file.name, src: io.LimitReader(d, file.size), consumed: func() int64 { return d.off - start + 64 }})
+		bad, err := k.child(o, child{name: file.name, src: io.LimitReader(d, file.size), consumed: func() int64 { return d.off - f.off + 64 }})
 		if err != nil {
 			d.close()
 			return err

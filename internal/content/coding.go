@@ -81,37 +81,33 @@ func (k *walk) message(m Message) error {
 // nothing did), what stood behind the end of the outermost coding, and whether
 // the body follows its codings.
 func (k *walk) undo(codings []string, c tx.Content) (out *spool.Body, rest tx.Content, whole bool, err error) {
-	whole = true
-	for i := len(codings) - 1; i >= 0 && whole; i-- {
+	for i := len(codings) - 1; i >= 0; i-- {
 		body, tail, bad, err := k.undoOne(codings[i], c)
 		if out != nil {
-			_ = out.Close() // reads only from here on; nothing is lost
+			closeBody(out)
 		}
-		out = body
-		if err != nil {
+		if out = body; err != nil {
 			return nil, nil, false, err
 		}
-		if tail != nil && i == len(codings)-1 {
+		switch {
+		case i == len(codings)-1:
 			rest = tail
-		} else if tail != nil && bad == nil {
+		case tail != nil && bad == nil:
 			bad = fmt.Errorf("%s: data behind the end", codings[i])
 		}
 		if bad != nil {
 			k.codingFault(codings[i], bad)
-			// A bomb is what it says it is: nothing else is in the raw bytes.
-			if whole = isLimit(bad) && body.Size() > 0; whole {
-				break
+			if body.Size() == 0 {
+				return nil, rest, false, body.Close()
 			}
+			// A bomb is what it says it is: nothing else is in the raw bytes.
+			return body, rest, isLimit(bad), nil
 		}
-		c = body
-		if body == nil || body.Size() == 0 {
+		if c = body; body.Size() == 0 {
 			break
 		}
 	}
-	if !whole && out != nil && out.Size() == 0 {
-		return nil, rest, false, out.Close()
-	}
-	return out, rest, whole, nil
+	return out, rest, true, nil
 }
 
 func (k *walk) codingFault(coding string, bad error) {

@@ -65,6 +65,7 @@ func (f *faults) err() error {
 // faults so far.
 type stop struct{ cause error }
 
+// Error is that of the cause.
 func (s *stop) Error() string { return s.cause.Error() }
 func (s *stop) Unwrap() error { return s.cause }
 

@@ -15,7 +15,9 @@ var codingsTried = [...]string{"zlib", "deflate", "br"}
 func (k *walk) probeGuess(o *Object, head []byte) expander {
 	for _, kind := range codingsTried {
 		if mayBe(kind, head, o.Data.Size()) && k.w.pools.trial(kind, head, o.Data.Size()) {
-			o.Type = kind
+			if kind == "zlib" { // the others have no mark to be sure by
+				o.Type = kind
+			}
 			return func() error { return k.expandGuess(o, kind) }
 		}
 	}

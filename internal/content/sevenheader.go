@@ -47,7 +47,6 @@ type sevenArchive struct {
 	packPos   int64 // from the end of the signature header
 	packSizes []int64
 	folders   []sevenFolder
-	empty     []string // names of empty files
 }
 
 // sevenReader reads header bytes; once it failed every answer is zero.
@@ -484,7 +483,6 @@ func (a *sevenArchive) assign(names []string, empty []bool) {
 	folder, member := 0, 0
 	for i, name := range names {
 		if i < len(empty) && empty[i] {
-			a.empty = append(a.empty, name)
 			continue
 		}
 		for folder < len(a.folders) && member >= len(a.folders[folder].members) {

@@ -38,19 +38,23 @@ func (w *Walker) Walk(ctx context.Context, m Message, visit func(*Object) error)
 	if err == nil {
 		return k.faults.err()
 	}
-	var v *visitError
-	if errors.As(err, &v) {
+	if v, ok := errors.AsType[*visitError](err); ok {
 		return v.err
 	}
-	var s *stop
-	if errors.As(err, &s) {
+	if errors.Is(err, errStopLimit) {
+		return k.faults.err()
+	}
+	if s, ok := errors.AsType[*stop](err); ok {
 		err = s.cause
 	}
-	if f := k.faults.err(); f != nil && !errors.Is(f, err) {
+	if f := k.faults.err(); f != nil {
 		return errors.Join(err, f)
 	}
 	return err
 }
+
+// errStopLimit ends a walk for the reason that stands in its faults.
+var errStopLimit = errors.New("a bound of the message")
 
 // visitError carries what visit returned through the decoders.
 type visitError struct{ err error }
@@ -200,8 +204,7 @@ func decoderPanic(x any) error {
 
 func (k *walk) spoolFailed(err error) error {
 	if errors.Is(err, spool.ErrNoRoom) {
-		k.faults.add(ErrLimit, "message", "no room on the spool disk")
-		return &stop{k.faults.err()}
+		return k.stopLimit("no room on the spool disk")
 	}
 	return &stop{fmt.Errorf("unpacking: %w", err)}
 }
@@ -226,8 +229,8 @@ func (k *walk) account(n int64, unpacked bool) error {
 }
 
 func (k *walk) stopLimit(format string, args ...any) error {
-	k.faults.add(ErrLimit, "message", fmt.Sprintf(format, args...))
-	return &stop{k.faults.err()}
+	k.faults[0] = &Fault{Kind: ErrLimit, Path: "message", What: fmt.Sprintf(format, args...)}
+	return &stop{errStopLimit}
 }
 
 // overSize judges the bounds of one object.
@@ -338,13 +341,9 @@ func (k *walk) fault(path string, err error) {
 	if k.ctx.Err() != nil {
 		return // the decoder failed because time is up
 	}
-	var l *limitError
-	var f *Fault
 	switch {
-	case errors.As(err, &f):
-		k.faults.add(f.Kind, f.Path, f.What)
-	case errors.As(err, &l):
-		k.faults.add(ErrLimit, path, l.what)
+	case isLimit(err):
+		k.faults.add(ErrLimit, path, err.Error())
 	case k.loose == 0:
 		k.faults.add(ErrDamaged, path, err.Error())
 	}

@@ -228,6 +228,35 @@ func TestEncryptedArchives(t *testing.T) {
 	}
 }
 
+// There is no writer of RAR here: headers are set by hand.
+func TestEncryptedRAR(t *testing.T) {
+	fix := func(b []byte, at, n int) []byte { // a header's own checksum
+		binary.LittleEndian.PutUint16(b[at:], uint16(crc32.ChecksumIEEE(b[at+2:at+n])))
+		return b
+	}
+	member := makeRAR4(t, eicar())
+	member[20+3] |= 4 // the file's flags
+	fix(member, 20, 37)
+	headers := makeRAR4(t, eicar())
+	headers[7+3] |= 0x80
+	fix(headers, 7, 13)
+	five := []byte("Rar!\x1a\x07\x01\x00")
+	lock := append([]byte{4, 0, 0, 0, 15}, make([]byte, 16)...)
+	lock = append(binary.AppendUvarint(nil, uint64(len(lock))), lock...)
+	five = binary.LittleEndian.AppendUint32(five, crc32.ChecksumIEEE(lock))
+	five = append(append(five, lock...), randomBytes(1, 200)...)
+	for name, b := range map[string][]byte{"member": member, "headers": headers, "headers of version 5": five} {
+		r := walkBytes(t, b)
+		locked := false
+		for _, o := range r.objects {
+			locked = locked || o.Encrypted
+		}
+		if !locked || r.err != nil {
+			t.Errorf("%s: not marked, %v\n%s", name, r.err, r.paths())
+		}
+	}
+}
+
 func TestSevenZipMethods(t *testing.T) {
 	text := bytes.Repeat(eicar(), 3000)
 	for _, args := range [][]string{{"-mx0"}, {"-mx9"}, {"-m0=LZMA"}, {"-m0=LZMA2:d=64m"}, {"-m0=PPMd"}, {"-m0=BZip2"}, {"-m0=Deflate"}, {"-m0=Deflate64"},
@@ -237,6 +266,19 @@ func TestSevenZipMethods(t *testing.T) {
 				t.Errorf("%v\n%s", r.err, r.paths())
 			}
 		})
+	}
+}
+
+// A file that lies twice in a solid archive is no bomb.
+func TestTwiceTheSameIsNoBomb(t *testing.T) {
+	big := randomBytes(7, 12<<20)
+	b := packWith(t, "x.7z", map[string][]byte{"a.bin": big, "b.bin": big}, "7z", "a", "-bd", "-mx1", "-md=32m", "x.7z", "a.bin", "b.bin")
+	if len(b) > 16<<20 {
+		t.Fatal("7z did not find them alike")
+	}
+	r := walkBytes(t, b)
+	if len(r.objects) != 3 || r.err != nil {
+		t.Errorf("%v\n%s", r.err, r.paths())
 	}
 }
 

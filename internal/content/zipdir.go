@@ -165,6 +165,9 @@ func (d *zipDir) readEnd(c tx.Content, at int64, e []byte, limit int) {
 		}
 		read = true
 		base := s - int64(z.off)
+		if base != 0 && !startsLocal(c, s, base) && startsLocal(c, s, 0) {
+			base = 0 // something else stands between, nothing before
+		}
 		d.readCentral(c, s, base, z, limit)
 		if base != 0 { // a reader that does not see the prepended data
 			d.doubt = true
@@ -175,6 +178,17 @@ func (d *zipDir) readEnd(c tx.Content, at int64, e []byte, limit int) {
 	if !read && d.damage == nil {
 		d.damage = errors.New("zip: an end record points to no directory")
 	}
+}
+
+// startsLocal tells whether the first entry of the directory at that offset points
+// to a local header when offsets count from base.
+func startsLocal(c tx.Content, dir, base int64) bool {
+	e := readAt(c, dir, centralLen)
+	if len(e) < centralLen {
+		return false
+	}
+	_, ok := parseLocal(c, base+int64(binary.LittleEndian.Uint32(e[42:])))
+	return ok
 }
 
 func (d *zipDir) readCentral(c tx.Content, from, base int64, z zipEnd, limit int) {
