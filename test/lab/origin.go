@@ -128,7 +128,20 @@ func (o *Origin) bytes(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 	}
 	if r.Method != http.MethodHead {
-		_, _ = io.CopyBuffer(struct{ io.Writer }{w}, Content(n), make([]byte, 256<<10))
+		paced(w, Content(n))
+	}
+}
+
+// paced sends in pieces, as a network would: an origin that is always ahead of
+// Squid costs a second here and there (see unstuck).
+func paced(w io.Writer, src io.Reader) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := io.ReadFull(src, buf)
+		if _, werr := w.Write(buf[:n]); werr != nil || err != nil {
+			return
+		}
+		time.Sleep(200 * time.Microsecond)
 	}
 }
 
@@ -219,21 +232,15 @@ func (o *Origin) slow(w http.ResponseWriter, r *http.Request) {
 	drip(r.Context(), w, Content(n), n, gap)
 }
 
-// drip sends n bytes in ten parts, gap apart; at once when gap is 0.
+// drip sends n bytes in ten parts, gap apart.
 func drip(ctx context.Context, w http.ResponseWriter, src io.Reader, n int64, gap time.Duration) {
 	for left := n; left > 0; {
 		part := min(left, n/10+1)
-		if gap == 0 {
-			part = left
-		}
 		if _, err := io.CopyN(w, src, part); err != nil {
 			return
 		}
 		left -= part
 		_ = http.NewResponseController(w).Flush()
-		if gap == 0 {
-			continue
-		}
 		select {
 		case <-ctx.Done():
 			return
@@ -292,5 +299,9 @@ func (o *Origin) sample(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(k, v)
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(s.Body)))
-	drip(r.Context(), w, bytes.NewReader(s.Body), int64(len(s.Body)), s.Gap)
+	if s.Gap > 0 {
+		drip(r.Context(), w, bytes.NewReader(s.Body), int64(len(s.Body)), s.Gap)
+		return
+	}
+	paced(w, bytes.NewReader(s.Body))
 }

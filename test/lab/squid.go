@@ -76,6 +76,17 @@ func (l *Lab) squidFiles(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "passwords"), []byte(passwords.String()), 0o644)
 }
 
+// unstuck is for Squid's bug 5352, which security fixes brought to the Squid 5.7
+// of Debian 12: when an origin is faster than an ICAP service that answers only
+// after the whole body, Squid stops reading from the origin with its 64 KiB
+// buffer full and never starts again. Reads that wait for a delay pool are woken
+// every second; this pool delays nothing else. Squid 6.14 and 7 need none of it.
+const unstuck = `delay_pools 1
+delay_class 1 1
+delay_parameters 1 1000000000/1000000000
+delay_access 1 allow all
+`
+
 func (l *Lab) squidConf(dir string, s *Squid, icap string) string {
 	bump := fmt.Sprintf("ssl-bump cert=%s generate-host-certificates=on dynamic_cert_mem_cache_size=4MB", l.bump.Both)
 	conf := fmt.Sprintf(`http_port 127.0.0.1:%[2]d name=open %[4]s
@@ -115,7 +126,7 @@ http_access deny all
 	if icap == "" {
 		return conf
 	}
-	return conf + fmt.Sprintf(`icap_enable on
+	return conf + unstuck + fmt.Sprintf(`icap_enable on
 icap_preview_enable on
 icap_send_client_ip on
 icap_send_client_username on
