@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,7 +105,7 @@ func (n *Node) construct(ctx context.Context, s *settings.Settings) error {
 		Dir: n.cfg.Paths.Events(), Engine: s.Events.Engine, Binary: n.cfg.EventsProgram,
 		RetentionDays: s.Events.Retention.Days, RetentionBytes: int64(s.Events.Retention.Size),
 		QueueMemory: int64(s.Events.Queue.Memory), QueueDisk: int64(s.Events.Queue.Disk),
-		Node: n.name, Log: n.log,
+		EngineProcs: max(1, runtime.NumCPU()/4), Node: n.name, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -237,6 +238,9 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// eventsClose is how long the event engine gets to write out in order.
+const eventsClose = 25 * time.Second
+
 func (n *Node) closeParts(ctx context.Context) error {
 	var errs []error
 	for _, s := range []*http.Server{n.control, n.admin} {
@@ -253,7 +257,7 @@ func (n *Node) closeParts(ctx context.Context) error {
 	}
 	n.engines.retire(ctx, nil, n.log)
 	if n.events != nil {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, eventsClose)
 		defer cancel()
 		errs = append(errs, n.events.Close(ctx))
 	}
