@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -181,6 +182,25 @@ func TestContextEndsTheWalk(t *testing.T) {
 	}
 	if m, d := w.store.Usage(); m != 0 || d != 0 {
 		t.Errorf("%d bytes of memory and %d of disk were not given back", m, d)
+	}
+}
+
+// Time that runs out ends every decoder soon.
+func TestTimeEndsDecoders(t *testing.T) {
+	data := randomBytes(1, 3<<20)
+	for i := range data {
+		data[i] &= 0x3f // compresses a little, so that decoders have work
+	}
+	w := NewWalker(newStore(t, 1<<20), Limits{})
+	for name, b := range map[string][]byte{"gzip": makeGzip(t, data), "xz": packWith(t, "-", map[string][]byte{"a": data}, "xz", "-0", "-c", "a"),
+		"7z": make7z(t, data, "-mx1"), "bzip2": packWith(t, "-", map[string][]byte{"a": data}, "bzip2", "-c", "a")} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		start := time.Now()
+		err := w.Walk(ctx, Message{Body: onDisk(t, b)}, func(*Object) error { return nil })
+		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 2*time.Second {
+			t.Errorf("%s: %v after %v", name, err, took)
+		}
+		cancel()
 	}
 }
 

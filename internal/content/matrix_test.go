@@ -2,6 +2,8 @@ package content
 
 import (
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // TestEICARInEveryContainer packs EICAR into every container and every
@@ -27,6 +29,7 @@ func TestEICARInEveryContainer(t *testing.T) {
 			}
 		})
 	}
+	goleak.VerifyNone(t)
 	if m, d := w.store.Usage(); m != 0 || d != 0 {
 		t.Errorf("%d bytes of memory and %d of disk were not given back", m, d)
 	}
