@@ -37,7 +37,7 @@ func Default() *Settings {
 				BadEncoding: "block", BadContent: "block", Partial: "allow",
 			},
 			Limits: Limits{
-				Depth: 32, Object: 4 * GB, Expanded: 8 * GB, Ratio: 200, Members: 100_000,
+				Depth: 32, Object: 4 * GB, Expanded: 8 * GB, Ratio: 100, Members: 100_000,
 				Time: Duration(180 * time.Second),
 			},
 		},
