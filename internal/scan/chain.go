@@ -13,7 +13,8 @@ import (
 // Chain asks engines in order. It is immutable and safe for concurrent use.
 type Chain struct {
 	engines []Engine
-	cache   *Cache[[]Result]
+	cache   *Cache[[]Result] // nil when there is none, or no use for it
+	instant bool
 	version atomic.Pointer[chainVersion]
 }
 
@@ -24,10 +25,24 @@ type chainVersion struct {
 }
 
 // NewChain makes a chain of engines, asked in the order given. cache may be nil;
-// it may be shared by chains.
+// it may be shared by chains. Hash lists alone do not use it: they answer sooner.
 func NewChain(engines []Engine, cache *Cache[[]Result]) *Chain {
-	return &Chain{engines: slices.Clone(engines), cache: cache}
+	c := &Chain{engines: slices.Clone(engines), cache: cache, instant: true}
+	for _, e := range engines {
+		if _, list := e.(*HashList); !list {
+			c.instant = false
+		}
+	}
+	if c.instant {
+		c.cache = nil
+	}
+	return c
 }
+
+// Instant tells whether the chain consists of hash lists alone: an object in
+// memory is scanned faster than a cache could tell its result, and no time limit
+// is needed.
+func (c *Chain) Instant() bool { return c.instant }
 
 // Engines returns the engines in order. The slice must not be changed.
 func (c *Chain) Engines() []Engine { return c.engines }

@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -104,6 +105,21 @@ func TestChainCachesDefiniteOutcomesOnly(t *testing.T) {
 		}
 		if diff := cmp.Diff(statuses(first), statuses(second)); diff != "" {
 			t.Errorf("%v: %s", s, diff)
+		}
+	}
+}
+
+func TestChainOfHashListsKeepsNothing(t *testing.T) {
+	list := listOf(t, strings.Repeat("ab", 32)+"\n")
+	for _, c := range []struct {
+		engines []Engine
+		instant bool
+	}{{[]Engine{list, list}, true}, {[]Engine{list, says("other", Clean)}, false}, {nil, true}} {
+		cache := resultCache(t)
+		chain := NewChain(c.engines, cache)
+		chain.Scan(t.Context(), inMemory([]byte("x")))
+		if n, _ := cache.Len(); chain.Instant() != c.instant || c.instant && n > 0 {
+			t.Errorf("%d engines: instant is %v, %d results are kept", len(c.engines), chain.Instant(), n)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 const (
 	streamChunk = 64 << 10 // bytes of one INSTREAM chunk
 	memfdMax    = 8 << 20  // bytes that are copied to a memory file at most
+	memfdKept   = 64 << 10 // bytes of a memory file that waits for the next object
 	lateAnswer  = time.Second
 )
 
@@ -34,6 +35,7 @@ type session struct {
 	id     uint64        // of the last command
 	buf    []byte
 	answer []byte // of the last command, and its length
+	memory memoryFile
 	used   time.Time
 }
 
@@ -57,6 +59,7 @@ func (s *session) scan(ctx context.Context, o *Object) (Result, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
+	defer s.memory.shrink()
 	s.id++
 	want, err := s.send(o)
 	if err != nil && !closedByPeer(err) {
@@ -99,50 +102,23 @@ func (s *session) send(o *Object) (label, error) {
 		if err != nil {
 			return labelFile, fmt.Errorf("open the spooled object for clamd: %w", err)
 		}
-		return labelFile, s.pass(ro)
+		return labelFile, errors.Join(s.pass(ro), unix.Close(ro))
 	}
 	if o.Data.Size() > memfdMax {
 		return labelStream, s.stream(o)
 	}
-	fd, err := memoryFile(o)
-	if err != nil {
+	if err := s.memory.set(o); err != nil {
 		return labelFile, err
 	}
-	return labelFile, s.pass(fd)
+	return labelFile, s.pass(s.memory.fd)
 }
 
-// pass sends FILDES with the descriptor and closes our copy.
+// pass sends FILDES with the descriptor.
 func (s *session) pass(fd int) error {
 	s.buf = append(s.buf, "zFILDES\x00\x00"...)
 	_, _, err := s.unix.WriteMsgUnix(s.buf, unix.UnixRights(fd), nil)
 	s.buf = s.buf[:0]
-	return errors.Join(err, unix.Close(fd))
-}
-
-// memoryFile copies an object that has no file into one.
-func memoryFile(o *Object) (fd int, err error) {
-	b, ok := o.Data.Bytes()
-	if !ok {
-		b = make([]byte, o.Data.Size())
-		if err := readFull(o, b, 0); err != nil {
-			return -1, err
-		}
-	}
-	fd, err = unix.MemfdCreate("object", unix.MFD_CLOEXEC)
-	if err != nil {
-		return -1, fmt.Errorf("memory file for clamd: %w", err)
-	}
-	for len(b) > 0 {
-		n, err := unix.Write(fd, b)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return -1, errors.Join(fmt.Errorf("memory file for clamd: %w", err), unix.Close(fd))
-		}
-		b = b[n:]
-	}
-	return fd, nil
+	return err
 }
 
 func readFull(o *Object, b []byte, off int64) error {
@@ -211,7 +187,10 @@ func (s *session) receive() error {
 	}
 }
 
-func (s *session) close() { _ = s.conn.Close() } // nothing of ours is in flight
+func (s *session) close() {
+	s.memory.close()
+	_ = s.conn.Close() // nothing of ours is in flight
+}
 
 // command sends one command on a connection of its own, which clamd answers
 // beside the scans, and returns the answer and, where the transport tells it,
