@@ -1,21 +1,19 @@
 package page
 
 import (
-	_ "embed" // the built-in pages
+	_ "embed" // the built-in page
+	"strings"
 
 	"sluice/internal/tx"
 )
 
-//go:embed builtin/en.html
-var pageEN string
-
-//go:embed builtin/de.html
-var pageDE string
+//go:embed builtin.html
+var builtinPage string
 
 // language is what Sluice itself says in one language.
 type language struct {
 	tag        string
-	page       string // built-in page
+	words      []string // of the built-in page: placeholder and word in turn
 	directions [2]string
 	reasons    map[tx.Reason]string
 	contact    string
@@ -24,8 +22,12 @@ type language struct {
 // english is the language of templates for which Sluice has no words.
 func english() *language {
 	return &language{
-		tag:        "en",
-		page:       pageEN,
+		tag: "en",
+		words: []string{
+			"{lang}", "en", "{title}", "Blocked by %APPLICATION%", "{heading}", "This was blocked",
+			"{threat}", "Threat", "{rule}", "Rule", "{details}", "Details", "{user}", "User", "{time}", "Time",
+			"{help}", "If you think this is wrong, ask %CONTACT% and tell them this number:",
+		},
 		directions: [2]string{"request", "response"},
 		contact:    "your administrator",
 		reasons: map[tx.Reason]string{
@@ -49,8 +51,12 @@ func english() *language {
 
 func german() *language {
 	return &language{
-		tag:        "de",
-		page:       pageDE,
+		tag: "de",
+		words: []string{
+			"{lang}", "de", "{title}", "Gesperrt von %APPLICATION%", "{heading}", "Das wurde gesperrt",
+			"{threat}", "Bedrohung", "{rule}", "Regel", "{details}", "Näheres", "{user}", "Benutzer", "{time}", "Zeit",
+			"{help}", "Ist das ein Irrtum? Dann fragen Sie %CONTACT% und nennen Sie diese Nummer:",
+		},
 		directions: [2]string{"Anfrage", "Antwort"},
 		contact:    "Ihre Administration",
 		reasons: map[tx.Reason]string{
@@ -71,6 +77,9 @@ func german() *language {
 		},
 	}
 }
+
+// page is the built-in page in this language.
+func (l *language) page() string { return strings.NewReplacer(l.words...).Replace(builtinPage) }
 
 // builtin is the closed list of languages that Sluice speaks.
 func builtin() []*language { return []*language{english(), german()} }

@@ -38,7 +38,7 @@ func New(c Config) (*Set, error) {
 		if c.Contact != "" {
 			l.contact = c.Contact
 		}
-		templates[l.tag], langs[l.tag] = l.page, l
+		templates[l.tag], langs[l.tag] = l.page(), l
 	}
 	for tag, text := range c.Templates {
 		templates[strings.ToLower(tag)] = text
