@@ -17,6 +17,7 @@ type language struct {
 	directions [2]string
 	reasons    map[tx.Reason]string
 	contact    string
+	byDefault  string // the default protection policy
 }
 
 // english is the language of templates for which Sluice has no words.
@@ -30,6 +31,7 @@ func english() *language {
 		},
 		directions: [2]string{"request", "response"},
 		contact:    "your administrator",
+		byDefault:  "default protection policy",
 		reasons: map[tx.Reason]string{
 			tx.NoReason:      "Your organisation's rules do not allow this.",
 			tx.ByRule:        "A rule of your organisation does not allow this.",
@@ -59,6 +61,7 @@ func german() *language {
 		},
 		directions: [2]string{"Anfrage", "Antwort"},
 		contact:    "Ihre Administration",
+		byDefault:  "Standard-Schutzrichtlinie",
 		reasons: map[tx.Reason]string{
 			tx.NoReason:      "Die Regeln Ihrer Organisation erlauben das nicht.",
 			tx.ByRule:        "Eine Regel Ihrer Organisation erlaubt das nicht.",

@@ -66,6 +66,19 @@ func TestRuleTextGoesBeforeTheReason(t *testing.T) {
 	}
 }
 
+func TestTheDefaultPolicyHasAName(t *testing.T) {
+	s, _ := page.New(page.Config{Language: "en"})
+	v := values()
+	v.Rule = ""
+	if got, _ := s.Render("de", v); !strings.Contains(string(got), "Standard-Schutzrichtlinie") {
+		t.Errorf("page:\n%s", got)
+	}
+	v.Reason = tx.EngineError
+	if got, _ := s.Render("de", v); strings.Contains(string(got), "Standard-Schutzrichtlinie") {
+		t.Errorf("page:\n%s", got)
+	}
+}
+
 func TestBadTemplatesAreRefused(t *testing.T) {
 	for name, c := range map[string]page.Config{
 		`block page "en": line 2: unknown macro %USERNAME%`: {Language: "en", Templates: map[string]string{"en": "a\n%USERNAME%"}},

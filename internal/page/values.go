@@ -42,7 +42,7 @@ var macros = map[string]value{
 	"SERVER_NAME":     func(v *Values, _ *language) string { return v.Server },
 	"TYPE":            func(v *Values, l *language) string { return l.directions[v.Direction] },
 	"METHOD":          func(v *Values, _ *language) string { return v.Method },
-	"RULE_NAME":       func(v *Values, l *language) string { return orDash(v.Rule) },
+	"RULE_NAME":       ruleName,
 	"THREAT":          func(v *Values, l *language) string { return orDash(v.Threat) },
 	"CURED_LIST":      func(*Values, *language) string { return "-" },
 	"SCAN_RESULT":     func(v *Values, _ *language) string { return v.Reason.String() },
@@ -66,6 +66,14 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// ruleName names the default protection policy where it decided.
+func ruleName(v *Values, l *language) string {
+	if v.Rule == "" && (v.Reason == tx.Malware || v.Reason == tx.Encrypted || v.Reason == tx.Macro) {
+		return l.byDefault
+	}
+	return orDash(v.Rule)
 }
 
 // reasonText is one sentence for the user. A rule's own text goes before ours.
