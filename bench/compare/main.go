@@ -18,6 +18,7 @@ import (
 type config struct {
 	bin    string // where sluice, sluice-events and bench-load are
 	dir    string // where services keep their files
+	mem    string // the same in memory
 	out    string // the results, as Markdown
 	rounds int
 	length time.Duration // of one load
@@ -60,6 +61,10 @@ func run(ctx context.Context, args []string) error {
 		}
 		defer os.RemoveAll(c.dir) //nolint:errcheck // a leftover in the temporary folder harms nobody
 	}
+	if c.mem, err = os.MkdirTemp("/dev/shm", "sluice-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(c.mem) //nolint:errcheck // see above
 	return measure(ctx, c)
 }
 

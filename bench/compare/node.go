@@ -60,7 +60,7 @@ func startNode(ctx context.Context, c config, clamd string) (*node, error) {
 	}
 	engine := `mode: "off"`
 	if clamd != "" {
-		engine = fmt.Sprintf("mode: external, socket: %s", clamd)
+		engine = fmt.Sprintf("mode: external, socket: %s, sessions: %d", clamd, clamdThreads)
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, nodeConf, n.unix, engine, hashes)

@@ -12,15 +12,22 @@ import (
 
 const (
 	cicapAddr  = "127.0.0.1:11345"
+	cicap2Addr = "127.0.0.1:11346"
 	signatures = 20_000
+
+	clamdSocket = "clamd.sock" // in the services' folder
+
+	// clamdThreads is how many scans clamd runs at once, and how many sessions
+	// the node keeps with it.
+	clamdThreads = 4
 )
 
 // cicapConf is what Debian's c-icap needs to be at its best here: one process
 // with threads enough, connections that are kept, no access log.
 const cicapConf = `PidFile %[1]s/c-icap.pid
 CommandsSocket %[1]s/c-icap.ctl
-Port ` + cicapAddr + `
-TmpDir %[1]s/tmp
+Port %[2]s
+TmpDir %[3]s
 ServerLog %[1]s/c-icap-server.log
 ServerAdmin bench@localhost
 ServerName bench
@@ -59,12 +66,15 @@ Module common clamd_mod.so
 clamd_mod.ClamdSocket %s
 `
 
+// clamdConf keeps clamd's temporary folders in memory: it makes one for each
+// object, and a disk's file system takes longer for that than clamd for a scan.
 const clamdConf = `Foreground yes
 LocalSocket %s
 LocalSocketMode 666
 DatabaseDirectory %s
+TemporaryDirectory %s
 LogFile %s/clamd-server.log
-MaxThreads 4
+MaxThreads %d
 MaxQueue 200
 StreamMaxLength 200M
 MaxScanSize 400M
@@ -74,7 +84,7 @@ User root
 `
 
 // startClamd runs one clamd that both contenders use.
-func startClamd(ctx context.Context, dir string) (p *process, socket string, err error) {
+func startClamd(ctx context.Context, dir, tmp string) (p *process, socket string, err error) {
 	if err := need("clamd"); err != nil {
 		return nil, "", err
 	}
@@ -82,9 +92,9 @@ func startClamd(ctx context.Context, dir string) (p *process, socket string, err
 	if err := writeSignatures(db); err != nil {
 		return nil, "", err
 	}
-	socket = filepath.Join(dir, "clamd.sock")
+	socket = filepath.Join(dir, clamdSocket)
 	conf := filepath.Join(dir, "clamd.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, clamdConf, socket, db, dir), 0o644); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, clamdConf, socket, db, tmp, dir, clamdThreads), 0o644); err != nil {
 		return nil, "", err
 	}
 	if p, err = start(dir, "clamd", "clamd", "-c", conf); err != nil {
@@ -114,15 +124,18 @@ func writeSignatures(dir string) error {
 
 // startCicap runs c-icap with its echo service, and with virus_scan when it is
 // given a clamd, which must run already: c-icap looks for it once, at its start.
-func startCicap(ctx context.Context, dir, clamd string) (*process, error) {
+func startCicap(ctx context.Context, dir, addr, tmp, clamd string) (*process, error) {
 	if err := need("c-icap"); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o777); err != nil {
-		return nil, err
+	dir = filepath.Join(dir, "c-icap-"+addr)
+	for _, d := range []string{dir, tmp} {
+		if err := os.MkdirAll(d, 0o777); err != nil {
+			return nil, err
+		}
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, cicapConf, dir)
+	fmt.Fprintf(&text, cicapConf, dir, addr, tmp)
 	if clamd != "" {
 		fmt.Fprintf(&text, scanConf, clamd)
 	}
@@ -134,5 +147,5 @@ func startCicap(ctx context.Context, dir, clamd string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, p.until(ctx, listening("tcp", cicapAddr))
+	return p, p.until(ctx, listening("tcp", addr))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 )
 
@@ -25,6 +26,7 @@ var sections = []section{
 const (
 	echoURL    = "icap://" + cicapAddr + "/echo"
 	scanURL    = "icap://" + cicapAddr + "/avscan"
+	scan2URL   = "icap://" + cicap2Addr + "/avscan"
 	respmodURL = "icap://" + nodeAddr + "/respmod"
 	reqmodURL  = "icap://" + nodeAddr + "/reqmod"
 )
@@ -49,12 +51,12 @@ func (b *bench) both(ctx context.Context, withClamd bool) (*process, *node, *pro
 	socket := ""
 	var err error
 	if withClamd {
-		if clamd, socket, err = startClamd(ctx, b.dir); err != nil {
+		if clamd, socket, err = startClamd(ctx, b.dir, b.mem); err != nil {
 			return nil, nil, nil, err
 		}
 		b.running = append(b.running, clamd)
 	}
-	c, err := startCicap(ctx, b.dir, socket)
+	c, err := startCicap(ctx, b.dir, cicapAddr, filepath.Join(b.dir, "tmp"), socket)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -137,7 +139,14 @@ func clamdSection(ctx context.Context, b *bench) error {
 		return err
 	}
 	helper := fmt.Sprintf(",clamd=%d", clamd.pid())
-	who := []contender{peer(c, scanURL, helper), n.tcp(respmodURL, helper)}
+	inMemory, err := startCicap(ctx, b.dir, cicap2Addr, filepath.Join(b.mem, "tmp"), filepath.Join(b.dir, clamdSocket))
+	if err != nil {
+		return err
+	}
+	b.running = append(b.running, inMemory)
+	second := peer(inMemory, scan2URL, helper)
+	second.name, second.args[1] = "c-icap, its files in memory", cicap2Addr
+	who := []contender{peer(c, scanURL, helper), n.tcp(respmodURL, helper), second}
 	for _, l := range []struct {
 		name     string
 		size     int
@@ -153,7 +162,8 @@ func clamdSection(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		b.table.compare("clamd, RESPMOD "+l.name, "req/s", r, perSecond, l.goal)
+		b.table.compare("clamd, RESPMOD "+l.name, "req/s", r[:2], perSecond, l.goal)
+		b.table.compare("the same, c-icap's temporary files in memory", "req/s", [][]outcome{r[2], r[1]}, perSecond, none())
 		b.table.detail("clamd, "+l.name, who, r)
 	}
 	return nil

@@ -168,8 +168,10 @@ func random(n int64) []byte {
 	return b
 }
 
-// setStamp writes v in hexadecimal digits.
+// setStamp writes v in hexadecimal digits, mixed so that bodies differ from their
+// first byte on; the factor is odd, so different values stay different.
 func setStamp(b []byte, v uint64) {
+	v *= 0x9e3779b97f4a7c15
 	for i := len(b) - 1; i >= 0; i-- {
 		b[i] = hexDigits[v&15]
 		v >>= 4
