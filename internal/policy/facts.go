@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"net/netip"
+	"strings"
 	"time"
 
 	"sluice/internal/tx"
@@ -107,7 +108,8 @@ func (f *Facts) SetObject(o *Object) {
 			break
 		}
 	}
-	f.name = append(f.name, base...)
+	// Windows and some browsers save and unpack "a.exe. " as "a.exe".
+	f.name = append(f.name, strings.TrimRight(base, ". ")...)
 }
 
 // URL is the normal form of the request's URL, as URL criteria see it. It is

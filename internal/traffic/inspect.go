@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"sluice/internal/content"
@@ -19,6 +21,9 @@ import (
 func (j *judge) inspect(ctx context.Context, body tx.Content) {
 	start := time.Now()
 	defer func() { j.inspecting += time.Since(start) }()
+	if j.snap.Chain.Instant() && j.plain(ctx, body, start) {
+		return
+	}
 	key := j.reportKey(body)
 	if r, ok := j.engine.known(key); ok {
 		j.weighReport(r)
@@ -39,6 +44,22 @@ func (j *judge) inspect(ctx context.Context, body tx.Content) {
 	}
 }
 
+// plain visits a small plain body when only hash lists are asked: that is done
+// sooner than a cache could be asked and told. It tells whether the body is one.
+func (j *judge) plain(ctx context.Context, body tx.Content, start time.Time) bool {
+	o, ok := j.snap.Walker.Simple(j.message(body))
+	if !ok {
+		return false
+	}
+	j.report = &j.own
+	j.own.objects, j.own.visited = j.own.objects[:0], 0
+	for _, f := range ofWalk(j.visit(ctx, j.report, &o)) {
+		j.fail(f)
+	}
+	j.own.took = time.Since(start)
+	return true
+}
+
 // walk visits everything in the body. A small plain body has only itself, and
 // does not wait for its turn.
 func (j *judge) walk(ctx context.Context, m *content.Message, r *report) error {
@@ -56,16 +77,43 @@ func (j *judge) walk(ctx context.Context, m *content.Message, r *report) error {
 func (j *judge) message(body tx.Content) content.Message {
 	h := j.t.Header()
 	m := content.Message{
-		ContentType:        string(h.Get("Content-Type")),
+		ContentType:        string(oneList(h, "Content-Type")),
 		ContentDisposition: string(h.Get("Content-Disposition")),
-		FileName:           string(fileName(j.t.Request.URL)),
+		FileName:           decoded(fileName(j.t.Request.URL)),
 		Body:               body,
-		Partial:            j.partial(),
+		Partial:            j.asked(),
 	}
 	for v := range h.Values("Content-Encoding") {
 		m.ContentEncoding = append(m.ContentEncoding, string(v))
 	}
+	for v := range h.Values("Transfer-Encoding") {
+		m.ContentEncoding = append(m.ContentEncoding, transferCodings(v)...)
+	}
 	return m
+}
+
+// oneList returns the value of a field, of several lines as the one that they
+// are equal to (RFC 9110 section 5.2).
+func oneList(h tx.Header, name string) (list []byte) {
+	for v := range h.Values(name) {
+		if list == nil {
+			list = v
+			continue
+		}
+		list = append(append(slices.Clip(list), ", "...), v...)
+	}
+	return list
+}
+
+// transferCodings lists what a proxy that undoes chunked alone leaves on the
+// body (RFC 9112 section 6.1).
+func transferCodings(value []byte) (codings []string) {
+	for c := range bytes.SplitSeq(value, []byte(",")) {
+		if c = bytes.TrimSpace(c); len(c) > 0 && !tx.EqualFold(c, "chunked") {
+			codings = append(codings, string(c))
+		}
+	}
+	return codings
 }
 
 // partial tells whether the message carries only a range of an object (RFC 9110
@@ -75,6 +123,34 @@ func (j *judge) partial() bool {
 		return j.t.Response.Status == 206
 	}
 	return j.t.Request.Header.Has("Content-Range")
+}
+
+// asked tells whether a range was wanted: then it is no damage that codings and
+// archives are not whole. A range that nobody asked for is judged like the
+// whole, or every origin could choose what is overlooked by its status.
+func (j *judge) asked() bool {
+	r := &j.t.Request
+	return j.partial() && (j.t.Direction == tx.DirRequest || len(r.URL) == 0 || r.Header.Has("Range"))
+}
+
+// decoded undoes percent-coding, as browsers do before they save a file.
+func decoded(name []byte) string {
+	if bytes.IndexByte(name, '%') < 0 {
+		return string(name)
+	}
+	out := make([]byte, 0, len(name))
+	for i := 0; i < len(name); i++ {
+		var c [1]byte
+		if name[i] == '%' && i+2 < len(name) {
+			if _, err := hex.Decode(c[:], name[i+1:i+3]); err == nil {
+				out = append(out, c[0])
+				i += 2
+				continue
+			}
+		}
+		out = append(out, name[i])
+	}
+	return string(out)
 }
 
 // fileName is the last segment of a URL's path.
@@ -103,14 +179,15 @@ func (j *judge) reportKey(body tx.Content) scan.Key {
 	h.WriteString(j.snap.Revision)
 	h.Write(fileName(j.t.Request.URL))
 	for _, f := range j.t.Header() {
-		if tx.EqualFold(f.Name, "Content-Type") || tx.EqualFold(f.Name, "Content-Disposition") || tx.EqualFold(f.Name, "Content-Encoding") {
+		if tx.EqualFold(f.Name, "Content-Type") || tx.EqualFold(f.Name, "Content-Disposition") ||
+			tx.EqualFold(f.Name, "Content-Encoding") || tx.EqualFold(f.Name, "Transfer-Encoding") {
 			h.WriteByte(0)
 			h.Write(f.Name)
 			h.WriteByte(0)
 			h.Write(f.Value)
 		}
 	}
-	if j.partial() {
+	if j.asked() {
 		h.WriteByte(1)
 	}
 	return scan.Key{Sum: body.SHA256(), Version: h.Sum64()}

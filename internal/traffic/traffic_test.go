@@ -180,6 +180,8 @@ type message struct {
 	response    bool
 	status      int
 	header      map[string]string
+	lines       []string          // more header lines, name and value in turn
+	asked       map[string]string // header of a response's request
 	user        string
 	groups      []string
 	addr        string
@@ -206,6 +208,12 @@ func (w *world) judge(m message) (tx.Verdict, *event.Traffic) {
 	}
 	for k, v := range m.header {
 		*h = append(*h, tx.Field{Name: []byte(k), Value: []byte(v)})
+	}
+	for i := 0; i+1 < len(m.lines); i += 2 {
+		*h = append(*h, tx.Field{Name: []byte(m.lines[i]), Value: []byte(m.lines[i+1])})
+	}
+	for k, v := range m.asked {
+		t.Request.Header = append(t.Request.Header, tx.Field{Name: []byte(k), Value: []byte(v)})
 	}
 	t.Client.User = []byte(m.user)
 	for _, g := range m.groups {
