@@ -132,7 +132,7 @@ func (n *Node) newEngine(b *built, snap *traffic.Snapshot) error {
 	var err error
 	n.engine, err = traffic.New(traffic.Config{
 		Node: n.name, Version: n.cfg.Version, Log: n.events, Spool: n.spool,
-		CachedReports: b.settings.Engines.Cache.Entries,
+		CachedReports: b.settings.Engines.Cache.Entries, ReportAge: externalCacheAge,
 		Panic: func(what string, stack []byte) {
 			n.log.Error("fault while judging", "fault", what, "stack", string(stack))
 			n.say(event.Critical, "fault", "a fault was caught while judging; the message was blocked", "fault", what)

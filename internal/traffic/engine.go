@@ -53,6 +53,10 @@ type Config struct {
 	// CachedReports bounds how many bodies are remembered with what was found
 	// in them; 0 remembers none.
 	CachedReports int
+	// ReportAge is how long such a body is remembered; 0 for as long as the
+	// engines tell of no change. It bounds what an engine costs whose database
+	// changes unseen.
+	ReportAge time.Duration
 }
 
 // Engine is the pipeline. It implements tx.Engine and is safe for concurrent use.
@@ -71,7 +75,7 @@ func New(cfg Config, snap *Snapshot) (*Engine, error) {
 	e := &Engine{cfg: cfg, seed: maphash.MakeSeed(), walks: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
 	if cfg.CachedReports > 0 {
 		reports, err := scan.NewCache(scan.CacheConfig[*report]{
-			Entries: cfg.CachedReports, Bytes: int64(cfg.CachedReports) * bytesPerReport, SizeOf: reportSize,
+			Entries: cfg.CachedReports, Bytes: int64(cfg.CachedReports) * bytesPerReport, MaxAge: cfg.ReportAge, SizeOf: reportSize,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("remember reports: %w", err)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/internal/settings"
 	"sluice/internal/tx"
@@ -78,6 +79,18 @@ func TestFileNamesAreReadAsBrowsersSaveThem(t *testing.T) {
 		v, e := w.judge(message{url: url, response: true, body: "hello"})
 		if (v.Action == tx.Block) != blocked {
 			t.Errorf("%s: %v; object %+v", url, v.Action, e.Objects)
+		}
+	}
+}
+
+// TestReportsAgeToo: what an engine found is asked again after a while, even
+// where it tells of no change, as a clamd with local databases does.
+func TestReportsAgeToo(t *testing.T) {
+	w := build(t, options{reports: 100, age: time.Millisecond})
+	m := message{url: "http://a.test/x", response: true, body: "hello"}
+	for end := time.Now().Add(10 * time.Second); w.engine.scans < 2; {
+		if w.judge(m); time.Now().After(end) {
+			t.Fatal("the first verdict lasts for ever")
 		}
 	}
 }

@@ -106,6 +106,7 @@ type options struct {
 	limit   int64
 	time    time.Duration
 	reports int
+	age     time.Duration
 }
 
 func build(t testing.TB, o options) *world {
@@ -138,7 +139,7 @@ func build(t testing.TB, o options) *world {
 		fail = fail.Open(r)
 	}
 	w := &world{log: &log{}, engine: o.engine, spool: store}
-	w.Engine, err = traffic.New(traffic.Config{Node: "gw1", Version: "test", Log: w.log, Spool: store, CachedReports: o.reports}, &traffic.Snapshot{
+	w.Engine, err = traffic.New(traffic.Config{Node: "gw1", Version: "test", Log: w.log, Spool: store, CachedReports: o.reports, ReportAge: o.age}, &traffic.Snapshot{
 		Revision: "r1", Policy: p, Walker: content.NewWalker(store, content.Limits{}), Chain: scan.NewChain(engines, nil),
 		Pages: pages, Fail: fail, BodyLimit: max(o.limit, 1<<20), TimeLimit: cmp.Or(o.time, 10*time.Second),
 	})
