@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
@@ -88,6 +89,9 @@ func (c *conn) await() bool {
 	if c.x != nil && c.x.flush() != nil {
 		return false
 	}
+	// The others first: by our next turn the next request is often there, and
+	// reading it then takes one system call instead of two and a wait.
+	runtime.Gosched()
 	c.busy.Store(false)
 	defer c.busy.Store(true)
 	if c.srv.draining.Load() {

@@ -26,6 +26,7 @@ type judge struct {
 	body     held
 	seen     policy.Object // the object that the facts are about
 	report   *report
+	own      report // of a body that is not worth remembering
 	chainKey uint64
 	findings findings
 	cured    *spool.Body
