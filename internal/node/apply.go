@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,15 +37,27 @@ func (n *Node) firstSettings() (s *settings.Settings, problem, err error) {
 	return last.Settings, problem, nil
 }
 
-// read reads the document, having looked at everything that it depends on.
+// read reads the document, having looked at everything that it depends on. One
+// that is gone means the defaults only where they were in force before: a file
+// that was moved away, or is just being saved, must not take the rules with it.
 func (n *Node) read() (*Document, error) {
 	n.seen.look(n.cfg.Document)
-	d, err := ReadDocument(n.cfg.Document, true)
+	d, err := ReadDocument(n.cfg.Document, n.onDefaults())
 	if err == nil {
 		n.seen = seen{n.cfg.Document: n.seen[n.cfg.Document]}
 		n.seen.look(inputs(d.Settings)...)
 	}
 	return d, err
+}
+
+// onDefaults tells whether no other settings than the defaults were in force last.
+func (n *Node) onDefaults() bool {
+	last, err := readSome(n.cfg.Paths.LastGood(), settings.MaxDocument)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defaults, err := settings.Default().Canonical()
+	return err == nil && bytes.Equal(last, defaults)
 }
 
 // Reload reads the document again and puts it in force. On an error everything
@@ -108,7 +121,12 @@ func (n *Node) apply(ctx context.Context, s *settings.Settings) error {
 	n.current, n.engines = b, engines
 	n.retire(s, fresh)
 	old.retire(ctx, engines, n.log)
-	return n.remember(b)
+	if err := n.remember(b); err != nil {
+		// It is in force all the same: to call it refused would be a lie.
+		n.say(event.Critical, "settings-not-kept", "the settings in force could not be kept on disk; a restart without a good document would go back to older ones",
+			"error", err.Error(), "revision", b.hash)
+	}
+	return nil
 }
 
 func (n *Node) snapshot(b *built, engines engineSet) *traffic.Snapshot {
