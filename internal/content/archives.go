@@ -229,21 +229,61 @@ func (k *walk) probeSWF(o *Object, head []byte) expander {
 	}
 }
 
-// probeCarve looks for an archive that an executable or a script carries to
-// unpack itself.
-func (k *walk) probeCarve(o *Object) expander {
+// carveFront is how far into a picture or a text an archive is looked for, in
+// bytes: tools that open such files look no further.
+const carveFront = 8 << 20
+
+// carveMarks are the signatures, each with its rarest bytes, by which it is
+// found soonest.
+var carveMarks = [...]struct{ kind, sig, rare string }{
+	{"7z", sevenSig, sevenSig[2:]}, {"rar", "Rar!\x1a\x07", "\x1a\x07"}, {"cab", "MSCF\x00\x00\x00\x00", "MSCF"},
+}
+
+// mayCarve tells whether b could hold an archive that probeCarve would find.
+func mayCarve(b []byte) bool {
+	for _, m := range carveMarks[:2] {
+		for rest := b; ; {
+			i := bytes.Index(rest, []byte(m.rare))
+			if i < 0 {
+				break
+			}
+			if before := rest[:i+len(m.rare)]; bytes.HasSuffix(before, []byte(m.sig)) {
+				return true
+			}
+			rest = rest[i+1:]
+		}
+	}
+	return false
+}
+
+// probeCarve looks for an archive up to an offset: one that an executable or a
+// script carries to unpack itself, or that stands behind something harmless.
+// Cabinets are looked for in the former only.
+func (k *walk) probeCarve(o *Object, to int64) expander {
 	type find struct {
 		kind string
 		at   int64
 	}
 	var found []find
-	for _, m := range [...]struct{ kind, sig string }{{"7z", sevenSig}, {"rar", "Rar!\x1a\x07"}, {"cab", "MSCF\x00\x00\x00\x00"}} {
-		for from, tries := int64(1), 0; tries < 16; tries++ {
-			at, err := k.find(o.Data, from, o.Data.Size(), []byte(m.sig))
+	marks := carveMarks[:]
+	if to == carveFront {
+		marks = marks[:2]
+	}
+	for _, m := range marks {
+		for from, tries := int64(1), 0; tries < 16; {
+			at, err := k.find(o.Data, from, to, []byte(m.rare))
 			if err != nil || at < 0 {
 				break
 			}
 			from = at + 1
+			at -= int64(len(m.sig) - len(m.rare))
+			if m.kind == "cab" {
+				at = from - 1
+			}
+			if string(readAt(o.Data, at, int64(len(m.sig)))) != m.sig {
+				continue
+			}
+			tries++
 			if carved(m.kind, readAt(o.Data, at, 64), o.Data.Size()-at) {
 				found = append(found, find{m.kind, at})
 			}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
+	"iter"
 	"strings"
 
 	"sluice/internal/spool"
@@ -73,7 +73,7 @@ func (k *walk) message(m Message) error {
 	if whole {
 		return nil
 	}
-	raw := Object{Name: o.Name, Path: "message (not decoded)", DeclaredMIME: o.DeclaredMIME, Data: m.Body}
+	raw := Object{Name: o.Name, Path: "message (not decoded)", DeclaredMIME: o.DeclaredMIME, contentType: o.contentType, Data: m.Body}
 	return k.object(&raw)
 }
 
@@ -166,8 +166,47 @@ func (k *walk) undoAs(kind string, c tx.Content) (body *spool.Body, tail tx.Cont
 }
 
 // mediaType is the lower-case type/subtype of a Content-Type value; empty when
-// it has no such form.
+// it has no such form. Of a list, which senders must not but do write, it is the
+// last, as for browsers, unless another one says that there is something inside.
 func mediaType(v string) string {
+	if strings.IndexByte(v, ',') < 0 {
+		return oneMediaType(v)
+	}
+	last := ""
+	for item := range listItems(v) {
+		t := oneMediaType(item)
+		if isMultipart(t) || isMailType(t) || t == "application/x-www-form-urlencoded" {
+			return t
+		}
+		if t != "" {
+			last = t
+		}
+	}
+	return last
+}
+
+// listItems yields what stands between commas, but for those in quotes.
+func listItems(v string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		start, quoted := 0, false
+		for i := 0; i < len(v); i++ {
+			switch {
+			case v[i] == '\\' && quoted:
+				i++
+			case v[i] == '"':
+				quoted = !quoted
+			case v[i] == ',' && !quoted:
+				if !yield(v[start:i]) {
+					return
+				}
+				start = i + 1
+			}
+		}
+		yield(v[start:])
+	}
+}
+
+func oneMediaType(v string) string {
 	t, _, _ := strings.Cut(v, ";")
 	t = strings.ToLower(strings.TrimSpace(t))
 	if strings.Count(t, "/") != 1 || len(t) > 127 {
@@ -185,58 +224,4 @@ func messageName(m Message) string {
 		}
 	}
 	return cleanName(m.FileName)
-}
-
-// dispositionName finds filename or filename* in a field value, however sloppy
-// it is written.
-func dispositionName(v string) string {
-	if _, p, err := mime.ParseMediaType(v); err == nil {
-		if n := p["filename"]; n != "" {
-			return decodeWords(n)
-		}
-		if n := p["name"]; n != "" {
-			return decodeWords(n)
-		}
-	}
-	for _, key := range [...]string{"filename", "name"} {
-		if n := looseParam(v, key); n != "" {
-			return decodeWords(n)
-		}
-	}
-	return ""
-}
-
-// looseParam finds key=value anywhere behind a semicolon or white space.
-func looseParam(v, key string) string {
-	l := strings.ToLower(v)
-	for i := 0; ; {
-		j := strings.Index(l[i:], key)
-		if j < 0 {
-			return ""
-		}
-		start := i + j
-		i = start + len(key)
-		rest := strings.TrimLeft(v[min(i, len(v)):], "* \t")
-		if !strings.HasPrefix(rest, "=") || start > 0 && !strings.ContainsRune("; \t\r\n", rune(l[start-1])) {
-			continue
-		}
-		rest = strings.TrimLeft(rest[1:], " \t")
-		if q, ok := strings.CutPrefix(rest, `"`); ok {
-			n, _, _ := strings.Cut(q, `"`)
-			return n
-		}
-		if n := strings.IndexAny(rest, "; \t\r\n"); n >= 0 {
-			rest = rest[:n]
-		}
-		return rest
-	}
-}
-
-// decodeWords undoes RFC 2047 words, which some senders put into file names.
-func decodeWords(s string) string {
-	d := mime.WordDecoder{CharsetReader: func(_ string, r io.Reader) (io.Reader, error) { return r, nil }}
-	if t, err := d.DecodeHeader(s); err == nil {
-		return t
-	}
-	return s
 }

@@ -180,25 +180,25 @@ func (k *walk) parts(o *Object, spans []span) error {
 		if i == 0 {
 			name = "preamble"
 		}
-		if err := k.part(o, s, name, o.DeclaredMIME == "multipart/form-data"); err != nil {
+		if err := k.part(o, s, name, o.Depth == 0 || o.DeclaredMIME == "multipart/form-data"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// part visits one part, or one mail: header, blank line, body. form says that
-// receivers ignore a transfer encoding there (RFC 7578 section 4.7), so that
-// both readings are visited.
-func (k *walk) part(o *Object, s span, name string, form bool) error {
-	h, body := parsePart(readAt(o.Data, s.from, min(s.to-s.from, maxPartHeader)))
+// part visits one part, or one mail: header, blank line, body. both says that
+// receivers may ignore a transfer encoding there, as those of HTTP do (RFC 7578
+// section 4.7), so that both readings are visited.
+func (k *walk) part(o *Object, s span, name string, both bool) error {
+	h, body := k.partHeader(o, s)
 	from := s.from + int64(body)
 	n := s.to - from
 	if file := h.name(); file != "" {
 		name = file
 	}
 	encodings := h.transferEncodings()
-	if len(encodings) == 0 || form {
+	if len(encodings) == 0 || both {
 		if err := k.member(o, child{name: name, contentType: h.contentType(), data: newView(o.Data, from, n)}); err != nil {
 			return err
 		}
@@ -208,7 +208,10 @@ func (k *walk) part(o *Object, s span, name string, form bool) error {
 		var r io.Reader
 		switch e {
 		case "base64":
-			r = &base64Reader{src: src}
+			if err := k.base64Part(o, child{name: name, contentType: h.contentType()}, from, n); err != nil {
+				return err
+			}
+			continue
 		case "quoted-printable":
 			r = &qpReader{src: src}
 		case "uu":
@@ -224,6 +227,51 @@ func (k *walk) part(o *Object, s span, name string, form bool) error {
 			r = &uuReader{src: newSource(k.ctx, o.Data, start+int64(skip), s.to-start-int64(skip))}
 		}
 		if err := k.member(o, child{name: name, contentType: h.contentType(), src: r}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partHeader reads the header of a part. One that goes on beyond the bound could
+// say anything about the body: that is a fault.
+func (k *walk) partHeader(o *Object, s span) (partHeader, int) {
+	b := readAt(o.Data, s.from, min(s.to-s.from, maxPartHeader))
+	h, body := parsePart(b)
+	if body == 0 && int64(len(b)) < s.to-s.from && onlyFields(b) {
+		k.fault(o.Path, limitf("the header of a part is longer than %d bytes", maxPartHeader))
+	}
+	return h, body
+}
+
+// onlyFields tells whether all lines of b look like those of a header; the last
+// one may be cut off.
+func onlyFields(b []byte) bool {
+	for len(b) > 0 {
+		line, rest, whole := bytes.Cut(b, []byte("\n"))
+		b = rest
+		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
+			continue
+		}
+		name, _, ok := bytes.Cut(line, []byte(":"))
+		if !ok && (whole || len(name) > maxName) || bytes.ContainsAny(bytes.TrimSpace(name), " \t\x00") {
+			return false
+		}
+	}
+	return true
+}
+
+// base64Part visits what base64 text in a part decodes to, in every reading
+// where receivers differ.
+func (k *walk) base64Part(o *Object, c child, from, n int64) error {
+	r := &base64Reader{src: newSource(k.ctx, o.Data, from, n)}
+	c.src = r
+	if err := k.member(o, c); err != nil || !r.odd {
+		return err
+	}
+	for _, mode := range [...]base64Mode{base64Plain, base64Ends} {
+		c.src = &base64Reader{src: newSource(k.ctx, o.Data, from, n), mode: mode}
+		if err := k.member(o, c); err != nil {
 			return err
 		}
 	}
@@ -329,16 +377,33 @@ func (h *partHeader) transferEncodings() []string {
 }
 
 // expandMail visits the body of a mail message (RFC 5322), which may be
-// multipart.
+// multipart. In a mailbox (RFC 4155) it visits each message.
 func (k *walk) expandMail(o *Object) error {
 	size := o.Data.Size()
-	from := int64(0)
-	head := readAt(o.Data, 0, maxPartHeader)
-	if bytes.HasPrefix(head, []byte("From ")) { // a line of mbox
-		from = int64(bytes.IndexByte(head, '\n') + 1)
+	head := readAt(o.Data, 0, 1024)
+	if !bytes.HasPrefix(head, []byte("From ")) {
+		return k.mail(o, span{0, size})
 	}
-	if _, body := parsePart(head[from:]); body == 0 {
+	for from := int64(0); from < size; {
+		_, start := restOfLine(o.Data, from)
+		end, err := k.find(o.Data, start, size, []byte("\nFrom "))
+		if err != nil {
+			return err
+		}
+		if end < 0 {
+			end = size
+		}
+		if err := k.mail(o, span{start, end}); err != nil {
+			return err
+		}
+		from = end + 1
+	}
+	return nil
+}
+
+func (k *walk) mail(o *Object, s span) error {
+	if _, body := k.partHeader(o, s); body == 0 {
 		return nil // a header alone, or text that only looks like mail
 	}
-	return k.part(o, span{from, size}, "body", false)
+	return k.part(o, s, "body", false)
 }

@@ -49,8 +49,8 @@ func (k *walk) declared(o *Object) (plan []expander) {
 		}
 		plan = append(plan, func() error { return k.expandMultipart(o) })
 	case isMailType(o.DeclaredMIME),
-		isTextType(o.Type) && mailNames[strings.ToLower(path.Ext(o.Name))]:
-		if isTextType(o.Type) {
+		mailNames[strings.ToLower(path.Ext(o.Name))]:
+		if isTextType(o.Type) || o.Type == "data" {
 			o.Type = "eml"
 		}
 	case o.DeclaredMIME == "application/x-www-form-urlencoded":
@@ -65,7 +65,7 @@ func (k *walk) declared(o *Object) (plan []expander) {
 var mailNames = map[string]bool{".eml": true, ".mht": true, ".mhtml": true, ".mbox": true}
 
 func isMailType(mime string) bool {
-	return mime == "message/rfc822" || mime == "message/global" || mime == "application/http"
+	return mime == "message/rfc822" || mime == "message/global" || mime == "application/http" || mime == "application/mbox"
 }
 
 func isMultipart(mime string) bool { return strings.HasPrefix(mime, "multipart/") }
@@ -98,7 +98,7 @@ func (k *walk) byType(o *Object, head []byte) expander {
 	case "swf":
 		return k.probeSWF(o, head)
 	case "pe", "elf", "macho", "script", "crx":
-		return k.probeCarve(o)
+		return k.probeCarve(o, o.Data.Size())
 	case "data":
 		return k.probeGuess(o, head)
 	}
@@ -128,11 +128,16 @@ func (k *walk) plain(o *Object) expander {
 	return nil
 }
 
-// hidden plans for what can hide in any object: a ZIP appended to it, and
-// base64 in text.
+// hidden plans for what can hide in any object: a ZIP appended to it, another
+// archive behind a harmless front, and base64 in text.
 func (k *walk) hidden(o *Object) (plan []expander, err error) {
 	if !isZipType(o.Type) && o.Data.Size() >= eocdLen && hasEOCD(o.Data) {
 		if f := k.probeAppendedZip(o); f != nil {
+			plan = append(plan, f)
+		}
+	}
+	if simpleType(o.Type) || isTextType(o.Type) || o.Type == "pdf" || o.Type == "rtf" {
+		if f := k.probeCarve(o, carveFront); f != nil {
 			plan = append(plan, f)
 		}
 	}

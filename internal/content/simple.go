@@ -19,7 +19,7 @@ func (w *Walker) Simple(m Message) (Object, bool) {
 		return Object{}, false
 	}
 	t := Sniff(b)
-	if !simpleType(t) || bytes.Contains(b, sigEOCD) || len(b) > isoMark+5 && string(b[isoMark:isoMark+5]) == "CD001" {
+	if !simpleType(t) || bytes.Contains(b, sigEOCD) || mayCarve(b) || len(b) > isoMark+5 && string(b[isoMark:isoMark+5]) == "CD001" {
 		return Object{}, false
 	}
 	if isTextType(t) {

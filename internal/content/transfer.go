@@ -1,6 +1,7 @@
 package content
 
 import (
+	"bytes"
 	"errors"
 	"io"
 )
@@ -20,13 +21,25 @@ var b64 = func() (t [256]byte) {
 
 // base64Reader decodes as tolerantly as any receiver might: it skips what is not
 // in the alphabet (RFC 2045 section 6.8), starts anew after padding, and knows
-// the JSON escapes of "/" and line ends.
+// the JSON escapes of "/" and line ends. Receivers that know less read other
+// bytes out of the same text: see mode.
 type base64Reader struct {
 	src     *source
+	mode    base64Mode
 	acc     uint32
 	bits    int
 	escaped bool
+	padded  bool
+	odd     bool // other modes may read it otherwise
 }
+
+type base64Mode uint8
+
+const (
+	base64All   base64Mode = iota // both alphabets, escapes, parts behind padding
+	base64Plain                   // the standard alphabet; all else is skipped
+	base64Ends                    // the same up to the first padding
+)
 
 func (d *base64Reader) Read(p []byte) (int, error) {
 	n := 0
@@ -38,18 +51,11 @@ func (d *base64Reader) Read(p []byte) (int, error) {
 			}
 			return n, err
 		}
-		if d.escaped {
-			d.escaped = false
-			if c != '/' {
-				continue
-			}
+		v, over := d.value(c)
+		if over {
+			return n, io.EOF
 		}
-		v := b64[c]
 		if v == 0xff {
-			d.escaped = c == '\\'
-			if c == '=' {
-				d.acc, d.bits = 0, 0
-			}
 			continue
 		}
 		d.acc = d.acc<<6 | uint32(v)
@@ -60,6 +66,32 @@ func (d *base64Reader) Read(p []byte) (int, error) {
 		}
 	}
 	return n, nil
+}
+
+// value is that of one character, or 0xff for what has none; over ends the text.
+func (d *base64Reader) value(c byte) (v byte, over bool) {
+	v = b64[c]
+	if d.mode != base64All {
+		if c == '-' || c == '_' {
+			v = 0xff
+		}
+		return v, c == '=' && d.mode == base64Ends
+	}
+	if d.escaped {
+		d.escaped = false
+		if c != '/' {
+			return 0xff, false
+		}
+	}
+	switch {
+	case c == '\\':
+		d.escaped, d.odd = true, true
+	case c == '=':
+		d.acc, d.bits, d.padded = 0, 0, true
+	case v != 0xff && (d.padded || c == '-' || c == '_'):
+		d.odd = true
+	}
+	return v, false
 }
 
 // qpReader decodes quoted-printable (RFC 2045 section 6.7); what does not follow
@@ -106,7 +138,7 @@ func (d *qpReader) next() (byte, error) {
 		if err != nil {
 			return '=', ignoreEOF(err)
 		}
-		if x == '\n' {
+		if x == '\n' || (x == ' ' || x == '\t') && d.skipPadding() {
 			continue
 		}
 		y, err := d.byte()
@@ -124,6 +156,21 @@ func (d *qpReader) next() (byte, error) {
 		}
 		return byte(hi<<4 | lo), nil
 	}
+}
+
+// skipPadding skips white space up to and including a line end, if there is
+// nothing else: a soft line break may carry padding (RFC 2045 section 6.7).
+func (d *qpReader) skipPadding() bool {
+	if d.have > 0 {
+		return false
+	}
+	b := readAt(d.src.c, d.src.pos(), min(d.src.left(), 1024))
+	rest := bytes.TrimPrefix(bytes.TrimLeft(b, " \t"), []byte("\r"))
+	if len(rest) == 0 || rest[0] != '\n' {
+		return false
+	}
+	d.src.skip(int64(len(b) - len(rest) + 1))
+	return true
 }
 
 func ignoreEOF(err error) error {

@@ -74,7 +74,7 @@ type walk struct {
 	expanded int64 // bytes unpacked so far
 	left     int64 // bytes that may still be unpacked
 	windows  int64 // bytes of decoder windows open now
-	seen     map[[32]byte]struct{}
+	seen     map[twin]struct{}
 	last     chunk
 	visiting bool
 	loose    int // above 0 inside a piece of something: damage is no fault there
@@ -285,21 +285,29 @@ func (k *walk) object(o *Object) error {
 	return nil
 }
 
-// first tells whether a container with these bytes was not expanded before in
-// this message: what lies in it was visited then, and a bomb that repeats itself
-// costs nothing.
+// twin is what two containers must have in common to hold the same members and
+// to be judged alike.
+type twin struct {
+	sum        [32]byte
+	form, mail bool // it is declared to be
+	loose      bool // damage was no fault
+}
+
+// first tells whether a container with these bytes and this meaning was not
+// expanded before in this message: what lies in it was visited then, and a bomb
+// that repeats itself costs nothing.
 func (k *walk) first(o *Object) bool {
 	if !o.Container || isMultipart(o.DeclaredMIME) {
 		return true
 	}
 	if k.seen == nil {
-		k.seen = make(map[[32]byte]struct{})
+		k.seen = make(map[twin]struct{})
 	}
-	sum := o.Data.SHA256()
-	if _, ok := k.seen[sum]; ok {
+	t := twin{o.Data.SHA256(), o.Type == "form", o.Type == "eml", k.loose > 0}
+	if _, ok := k.seen[t]; ok {
 		return false
 	}
-	k.seen[sum] = struct{}{}
+	k.seen[t] = struct{}{}
 	return true
 }
 

@@ -36,6 +36,7 @@ func TestMeaningIsReadAsReceiversDo(t *testing.T) {
 		action tx.Action
 		reason tx.Reason
 	}{
+		{"the last Content-Type has parts", options{}, message{response: true, lines: []string{"Content-Type", "text/plain", "Content-Type", "multipart/mixed; boundary=x"}, body: mixed}, tx.Block, tx.Malware},
 		{"the first Content-Type has parts", options{}, message{response: true, lines: []string{"Content-Type", "multipart/mixed; boundary=x", "Content-Type", "text/plain"}, body: mixed}, tx.Block, tx.Malware},
 		{"transfer coding", options{}, message{response: true, lines: []string{"Transfer-Encoding", "gzip, chunked"}, body: gz(eicar)}, tx.Block, tx.Malware},
 		{"transfer coding around content coding", options{}, message{response: true, lines: []string{"Transfer-Encoding", "gzip", "Content-Encoding", "gzip"}, body: gz(gz(eicar))}, tx.Block, tx.Malware},
