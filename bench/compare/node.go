@@ -35,7 +35,7 @@ type node struct {
 // protections as a fresh node has them.
 const nodeConf = `node:
   name: bench
-  icap: {listen: ["` + nodeAddr + `", "unix:%[1]s"], max_connections: 6000}
+  icap: {listen: ["` + nodeAddr + `", "unix:%[1]s"], max_connections: 20000}
   admin: {listen: "` + adminAddr + `"}
 engines:
   clamd: {%[2]s}
