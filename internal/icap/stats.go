@@ -59,6 +59,7 @@ func (s *counters) answered(status int) {
 
 // note counts an ICAP header name that nothing reads.
 func (s *counters) note(name []byte) {
+	name = name[:min(len(name), 64)]
 	if m := s.unknown.Load(); m != nil {
 		if n := (*m)[string(name)]; n != nil {
 			n.Add(1)
@@ -67,9 +68,6 @@ func (s *counters) note(name []byte) {
 		if len(*m) >= maxUnknownHeaders {
 			return
 		}
-	}
-	if len(name) > 64 {
-		name = name[:64]
 	}
 	s.unknownMu.Lock()
 	defer s.unknownMu.Unlock()

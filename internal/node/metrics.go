@@ -32,7 +32,7 @@ func (n *Node) collector() prometheus.Collector {
 		reasons:        metric("verdict_reasons_total", "Verdicts by what they rest on.", "reason"),
 		unscanned:      metric("unscanned_total", "Messages that passed without being scanned whole."),
 		failed:         metric("transactions_failed_total", "Transactions that did not come to their end at the wire."),
-		faults:         metric("faults_total", "Faults of Sluice caught while judging."),
+		faults:         metric("faults_total", "Faults of Sluice that were caught; the message was blocked or its connection cut."),
 		bytes:          metric("body_bytes_total", "Body bytes by way.", "way"),
 		latency:        metric("transaction_seconds", "Time from begin to end of a transaction."),
 		active:         metric("transactions_active", "Transactions being judged now."),
@@ -85,7 +85,7 @@ func (c *collector) traffic(ch chan<- prometheus.Metric) {
 	t := s.Totals()
 	count(ch, c.unscanned, float64(t.Unscanned))
 	count(ch, c.failed, float64(t.Failed))
-	count(ch, c.faults, float64(t.Panics))
+	count(ch, c.faults, float64(t.Panics)+float64(c.node.server.Stats().Panics))
 	count(ch, c.bytes, float64(t.Received), "received")
 	count(ch, c.bytes, float64(t.Sent), "sent")
 	gauge(ch, c.active, float64(t.Active))
