@@ -40,6 +40,10 @@ func below(x float64) goal {
 	return goal{fmt.Sprintf("< %g", x), func(ours, _ float64) bool { return ours < x }}
 }
 
+func atMostValue(x float64) goal {
+	return goal{fmt.Sprintf("≤ %g", x), func(ours, _ float64) bool { return ours <= x }}
+}
+
 func (g goal) verdict(ours, ratio float64) string {
 	switch {
 	case g.met == nil:
