@@ -65,6 +65,9 @@ func (n *Node) onDefaults() bool {
 func (n *Node) Reload(ctx context.Context) error {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
+	if n.draining.Load() {
+		return errStopping
+	}
 	d, err := n.read()
 	if err == nil {
 		if err = n.apply(ctx, d.Settings); err != nil {
@@ -83,11 +86,13 @@ func (n *Node) Reload(ctx context.Context) error {
 	return nil
 }
 
+// errStopping refuses a reload of a node that is being taken apart.
+var errStopping = errors.New("the node stops")
+
 // apply puts settings in force: build all (may fail), open what is new (may
-// fail, undone), swap one pointer, retire what nobody wants any more.
+// fail, undone), swap one pointer, retire what nobody wants any more. Only the
+// swap keeps others from asking how the node is: engines can take long to start.
 func (n *Node) apply(ctx context.Context, s *settings.Settings) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	var previous *policy.Policy
 	if n.current != nil {
 		previous = n.current.policy
@@ -96,9 +101,14 @@ func (n *Node) apply(ctx context.Context, s *settings.Settings) error {
 	if err != nil {
 		return err
 	}
-	engines, err := openEngines(ctx, n.cfg.Paths.wantedEngines(s, n.log), n.engines, n.log)
+	want := n.cfg.Paths.wantedEngines(s, n.log)
+	n.clearWay(want)
+	engines, err := openEngines(ctx, want, n.engines, n.log)
 	if err != nil {
 		return err
+	}
+	if n.engine != nil {
+		n.awaitEngines(ctx, engines)
 	}
 	n.tls.Store(b.tls)
 	icap := &s.Node.ICAP
@@ -110,23 +120,34 @@ func (n *Node) apply(ctx context.Context, s *settings.Settings) error {
 		}
 		return err
 	}
-	if err := n.swap(b, n.snapshot(b, engines)); err != nil {
+	old, err := n.change(s, b, engines, fresh)
+	if err != nil {
 		engines.retire(ctx, n.engines, n.log)
 		for _, l := range fresh {
 			err = errors.Join(err, l.Close())
 		}
 		return err
 	}
-	old := n.engines
-	n.current, n.engines = b, engines
-	n.retire(s, fresh)
-	old.retire(ctx, engines, n.log)
+	n.retireEngines(ctx, old, engines)
 	if err := n.remember(b); err != nil {
 		// It is in force all the same: to call it refused would be a lie.
 		n.say(event.Critical, "settings-not-kept", "the settings in force could not be kept on disk; a restart without a good document would go back to older ones",
 			"error", err.Error(), "revision", b.hash)
 	}
 	return nil
+}
+
+// change swaps, and returns the engines of before.
+func (n *Node) change(s *settings.Settings, b *built, engines engineSet, fresh listeners) (old engineSet, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.swap(b, n.snapshot(b, engines)); err != nil {
+		return nil, err
+	}
+	old = n.engines
+	n.current, n.engines = b, engines
+	n.retire(s, fresh)
+	return old, nil
 }
 
 func (n *Node) snapshot(b *built, engines engineSet) *traffic.Snapshot {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +63,86 @@ func (es engineSet) retire(ctx context.Context, next engineSet, log *slog.Logger
 			if err := e.close(ctx); err != nil {
 				log.Warn("close engine", "engine", e.engine.Name(), "error", err)
 			}
+		}
+	}
+}
+
+// Bounds of a change of engines.
+const (
+	engineStart = 2 * time.Minute // for loading signatures
+	engineGrace = time.Second     // in which a transaction goes on to its next object
+	engineEnd   = 3 * time.Minute // for the longest scan
+	engineLook  = 50 * time.Millisecond
+)
+
+// awaitEngines waits until fresh engines have left their start behind them, so
+// that nothing is blocked meanwhile for want of an engine.
+func (n *Node) awaitEngines(ctx context.Context, engines engineSet) {
+	n.poll(ctx, engineStart, func() bool {
+		for _, e := range engines {
+			if e.engine.Health().State == scan.Starting && n.engines.find(e.key) == nil {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// retireEngines ends the engines of old that next has not, once the transactions
+// that began with them have no more to ask of them.
+func (n *Node) retireEngines(ctx context.Context, old, next engineSet) {
+	gone := slices.DeleteFunc(slices.Clone(old), func(e *runningEngine) bool { return e.close == nil || next.find(e.key) != nil })
+	if len(gone) == 0 {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l := &leaving{cancel, make(chan struct{})}
+	for _, e := range gone {
+		n.leaving[e.key] = l
+	}
+	n.retiring.Go(func() {
+		defer close(l.ended)
+		defer cancel()
+		quiet := time.Now()
+		n.poll(ctx, engineEnd, func() bool {
+			for _, e := range gone {
+				if h := e.engine.Health(); h.Busy+h.Queue > 0 {
+					quiet = time.Now()
+				}
+			}
+			return time.Since(quiet) > engineGrace
+		})
+		gone.retire(context.WithoutCancel(ctx), nil, n.log)
+	})
+}
+
+// leaving is engines on their way out.
+type leaving struct {
+	hurry context.CancelFunc
+	ended chan struct{}
+}
+
+// clearWay ends engines on their way out that are wanted again: two cannot share
+// one directory.
+func (n *Node) clearWay(want []wantedEngine) {
+	for _, w := range want {
+		if l := n.leaving[w.key]; l != nil {
+			l.hurry()
+			<-l.ended
+			delete(n.leaving, w.key)
+		}
+	}
+}
+
+// poll asks until the answer is yes, time is up or the node stops.
+func (n *Node) poll(ctx context.Context, limit time.Duration, ok func() bool) {
+	tick := time.NewTicker(engineLook)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); !ok() && time.Now().Before(end) && !n.draining.Load(); {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

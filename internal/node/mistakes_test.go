@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,5 +50,48 @@ func TestSettingsThatCannotBeKeptAreNotCalledRefused(t *testing.T) {
 	eventually(t, "the rule acts", func() bool { return r.blocked("http://a.test/") })
 	if p := r.Status().Problem; p != "" {
 		t.Errorf("settings that are in force have the problem %q", p)
+	}
+}
+
+// TestAnotherClamdTakesOverUnnoticed: a change of what clamd is started with
+// blocks nothing while the new one loads, and the old one ends its scans.
+func TestAnotherClamdTakesOverUnnoticed(t *testing.T) {
+	r := start(t)
+	signatures := filepath.Join(r.dir, "signatures")
+	if err := os.MkdirAll(signatures, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(signatures, "lab.ndb"), []byte("Lab.Test:0:*:6c61622d74657374\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write := func(limit string) {
+		doc := strings.Replace(r.document("protection: {limits: {time: "+limit+"}}\n"), `clamd: {mode: "off"}`, "cache: {entries: 0}", 1)
+		name := filepath.Join(r.dir, "sluice.yaml")
+		if err := os.WriteFile(name+".new", []byte(doc), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(name+".new", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("20s")
+	eventually(t, "clamd answers", func() bool {
+		_, m := r.get("/metrics")
+		return strings.Contains(m, `sluice_engine_up{engine="clamd"} 1`)
+	})
+	for i, limit := range []string{"21s", "22s", "20s", "21s"} {
+		before := r.Status().Revision
+		write(limit)
+		n := 0
+		eventually(t, "the revision changes", func() bool {
+			n++
+			if a := respmod(t, r.icap, "http://a.test/", fmt.Sprintf("body %d %d", i, n)); !strings.HasPrefix(a, "ICAP/1.0 204 ") {
+				t.Errorf("change %d: %s", i, a)
+			}
+			return r.Status().Revision != before
+		})
+	}
+	if a := respmod(t, r.icap, "http://a.test/", "a lab-test b"); !strings.Contains(a, "Lab.Test") {
+		t.Errorf("the new clamd: %s", a)
 	}
 }

@@ -56,10 +56,12 @@ type Node struct {
 	failed   chan error // a listener that ended by itself
 	draining atomic.Bool
 
-	reloading sync.Mutex // one reading of the settings at a time; guards seen
+	reloading sync.Mutex // one change of the settings at a time; guards seen and leaving
 	seen      seen
+	leaving   map[string]*leaving // engines that are wanted no more, by key
+	retiring  sync.WaitGroup
 
-	mu        sync.Mutex // one change at a time; guards what follows
+	mu        sync.Mutex // guards what follows
 	current   *built
 	engines   engineSet
 	listeners listeners
@@ -70,7 +72,7 @@ type Node struct {
 // Start builds a node, opens its listeners and serves until Shutdown. The
 // document's problems are an error only where there is no revision to go on with.
 func Start(ctx context.Context, cfg Config) (*Node, error) {
-	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), listeners: listeners{}, seen: seen{}, failed: make(chan error, 16)}
+	n := &Node{cfg: cfg, log: cfg.Log, started: time.Now(), listeners: listeners{}, seen: seen{}, leaving: map[string]*leaving{}, failed: make(chan error, 16)}
 	if err := os.MkdirAll(cfg.Paths.Data, 0o750); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -248,6 +250,9 @@ func (n *Node) closeParts(ctx context.Context) error {
 			errs = append(errs, s.Close())
 		}
 	}
+	n.reloading.Lock() // a reload that runs comes to its end, and none begins any more
+	defer n.reloading.Unlock()
+	n.retiring.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, l := range n.listeners {
