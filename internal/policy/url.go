@@ -34,6 +34,7 @@ var (
 	errURLLong   = fmt.Errorf("the URL is longer than %d bytes", maxURL)
 	errURLByte   = errors.New("the URL holds a space or a control character")
 	errURLScheme = errors.New("the URL has no scheme of the form \"name://\"")
+	errURLUser   = errors.New("the URL has two hosts, one behind a backslash and an @")
 	errURLPort   = errors.New("the URL has a wrong port")
 	errNoPort    = errors.New("CONNECT needs host:port")
 )
@@ -105,10 +106,22 @@ func (u *target) cutScheme(raw []byte) (authority, rest []byte, err error) {
 	raw = raw[i+3:]
 	for j, c := range raw {
 		if class[c]&clEnd != 0 {
+			if c == '\\' && userBehind(raw[j:]) {
+				return nil, nil, errURLUser
+			}
 			return raw[:j], raw[j:], nil
 		}
 	}
 	return raw, nil, nil
+}
+
+// userBehind tells whether a backslash that ends an authority for browsers could
+// be part of a user name for others, to whom the host comes behind the "@".
+func userBehind(rest []byte) bool {
+	if i := bytes.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return bytes.IndexByte(rest, '@') >= 0
 }
 
 // isScheme checks a lower-case scheme (RFC 3986 section 3.1).

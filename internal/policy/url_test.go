@@ -28,6 +28,7 @@ func TestURLNormalForm(t *testing.T) {
 		{"http://example.com//a///b//", "http://example.com/a/b/"},
 		{"http://example.com/a//../b", "http://example.com/b"},
 		{`http:\\example.com\a\b`, "http://example.com/a/b"},
+		{`http:\\example.com\a/@b`, "http://example.com/a/@b"},
 		{"http://example.com/%41%7e%2f%3F%25%zz%4", "http://example.com/A~%2F%3F%25%25zz%254"},
 		{"http://example.com/\xc3\xbc\"<>", "http://example.com/%C3%BC%22%3C%3E"},
 		{"http://example.com/a%21%40b", "http://example.com/a!@b"},
@@ -61,6 +62,7 @@ func TestURLNormalForm(t *testing.T) {
 		"http://a..b/", "http://.a/", "http://../", "http://a../", "http://" + long + ".test/", "http://" + strings.Repeat("a.", 127) + "ab/",
 		"http://256.1.1.1/", "http://1.2.3.4.5/", "http://1.2.3.08/", "http://4294967296/", "http://99999999999999999999/",
 		"http://[::1/", "http://[::1]x/", "http://[::1%25eth0]/", "http://[1.2.3.4]/", "http://[]/", "http://a%2fb/", "http://a%00b/", "http://a%/", "http://a<b/",
+		`http://a.test\@b.test/`, `http://a.test\x:y@b.test/`,
 		"http://\xff\xfe/", "http://a/" + strings.Repeat("a", maxURL),
 	} {
 		var u target
