@@ -104,7 +104,7 @@ func TestTwoGiB(t *testing.T) {
 	// clamd takes objects below 2 GiB only: the administrator has to allow
 	// what is over a limit, and the event says that it was not scanned.
 	apply(t, shared.node, "protection: {on: {over_limit: allow}}\n")
-	defer apply(t, shared.node, "")
+	defer apply(t, shared.node, blocking)
 	var peak atomic.Int64
 	stop := make(chan struct{})
 	watched := make(chan struct{})

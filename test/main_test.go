@@ -21,6 +21,10 @@ var shared struct {
 	client *http.Client
 }
 
+// blocking are the shared node's settings: all defaults, save that malware is
+// never taken out of an archive to let the rest pass.
+const blocking = "protection: {default: {malware: block}}\n"
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
@@ -54,7 +58,7 @@ func startShared(ctx context.Context) error {
 	if err = shared.Build(ctx); err != nil {
 		return err
 	}
-	if shared.node, err = shared.StartNode(ctx, "node", ""); err != nil {
+	if shared.node, err = shared.StartNode(ctx, "node", blocking); err != nil {
 		return err
 	}
 	if shared.squid, err = shared.StartSquid(ctx, "squid", fmt.Sprintf("127.0.0.1:%d", shared.node.ICAP)); err != nil {

@@ -63,6 +63,11 @@ func ruleSettings() string {
       action: block
       match: {all: [{url: origin.test/echo/bypass-method}, {method: DELETE}]}
   access:
+    # Above all that waits for the response: only then is it known in time.
+    - name: whole objects
+      action: allow
+      drop_range: true
+      match: {all: [{url: origin.test/echo/range}]}
     - name: off
       enabled: false
       match: {all: [{url: origin.test/echo/off}]}
@@ -131,10 +136,6 @@ func ruleSettings() string {
       action: redirect
       redirect_to: http://origin.test:HTTP/echo/elsewhere
       match: {all: [{url: origin.test/echo/group-left}]}
-    - name: whole objects
-      action: allow
-      drop_range: true
-      match: {all: [{url: origin.test/echo/range}]}
     - name: with exclusions
       match: {all: [{url: origin.test/echo/except}]}
       except:
@@ -184,8 +185,8 @@ type ruleCase struct {
 
 func TestRules(t *testing.T) {
 	putRuleSamples(t)
-	apply(t, shared.node, ruleSettings())
-	defer apply(t, shared.node, "")
+	apply(t, shared.node, ruleSettings()+blocking)
+	defer apply(t, shared.node, blocking)
 	clients := map[string]*http.Client{"": shared.client}
 	for name, password := range map[string]string{lab.Alice: lab.AlicePassword, lab.Bob: lab.BobPassword} {
 		clients[name] = must(shared.Client(shared.squid.AuthPort, url.UserPassword(name, password)))(t)
@@ -379,7 +380,7 @@ func ruleEvents(t *testing.T) {
 	for _, c := range []struct{ words, field, want string }{
 		{"url~/sample/bypass/eicar.com bypass_rule='bypass allows'", "action", "forward"},
 		{"url~/echo/order/good access_rule='allowed before'", "action", "forward"},
-		{"url~/echo/workspace user=bob workspace=Builders", "access_rule", "rule of the builders"},
+		{"url~/echo/workspace user=bob workspace=Builders direction=response", "access_rule", "rule of the builders"},
 		{"url~/echo/group-left action=redirect", "rule", "behind the group"},
 		{"user=alice action=block url~/echo/group", "rule", "by group"},
 	} {
