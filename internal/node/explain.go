@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -58,8 +59,30 @@ func (n *Node) explain(ctx context.Context, id tx.ID) (*Explanation, error) {
 	}
 	if e.Rules, err = e.decideAgain(n.cfg.Paths, id); err != nil {
 		e.Note = err.Error()
+		return e, nil
 	}
+	e.Note = e.doubt()
 	return e, nil
+}
+
+// doubt says where deciding again came to something else than what happened:
+// events keep long values cut, and not all objects of large archives.
+func (e *Explanation) doubt() string {
+	for _, stage := range [...]string{policy.StageBypass.String(), policy.StageAccess.String()} {
+		was := e.Event[stage+"_rule"]
+		same := was == ""
+		for _, t := range e.Rules.Stages {
+			stops := t.Action == policy.Block.String() || t.Action == policy.Redirect.String()
+			if t.Stage == stage && (t.Rule == was || was == "" && t.Rule != "" && stops) {
+				same = t.Rule == was
+				break
+			}
+		}
+		if !same {
+			return fmt.Sprintf("what the event keeps is not all that was known: the %s rule that decided was %s, which what follows cannot show", stage, cmp.Or(was, "none"))
+		}
+	}
+	return ""
 }
 
 func (e *Explanation) decideAgain(paths Paths, id tx.ID) (policy.Explanation, error) {
@@ -82,7 +105,7 @@ func (e *Explanation) decideAgain(paths Paths, id tx.ID) (policy.Explanation, er
 // transaction makes the facts of the event a transaction again.
 func (e *Explanation) transaction(id tx.ID) *tx.Transaction {
 	ev := e.Event
-	t := &tx.Transaction{ID: id, Start: id.Time(), Length: number(ev["length"], -1), HasBody: len(e.Objects) > 0}
+	t := &tx.Transaction{ID: id, Start: id.Time(), Length: number(ev["length"], -1), HasBody: ev["scan_status"] != ""}
 	t.Request = tx.Request{Method: []byte(ev["method"])}
 	if ev["url"] != "-" {
 		t.Request.URL = []byte(ev["url"])
@@ -150,9 +173,12 @@ func (e *Explanation) Print(w io.Writer) error {
 		}
 		fmt.Fprintln(w)
 	}
-	if e.Note != "" {
+	switch {
+	case len(e.Rules.Stages) == 0:
 		_, err := fmt.Fprintf(w, "\nThe rules cannot be shown: %s\n", e.Note)
 		return err
+	case e.Note != "":
+		fmt.Fprintf(w, "\nBeware: %s\n", e.Note)
 	}
 	_, err := fmt.Fprintf(w, "\nrules, for the %v", e.Rules)
 	return err

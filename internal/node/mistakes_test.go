@@ -1,11 +1,14 @@
 package node_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sluice/internal/node"
 )
 
 const noA = "rules: {access: [{name: no a, match: {all: [{url: a.test}]}}]}\n"
@@ -93,5 +96,31 @@ func TestAnotherClamdTakesOverUnnoticed(t *testing.T) {
 	}
 	if a := respmod(t, r.icap, "http://a.test/", "a lab-test b"); !strings.Contains(a, "Lab.Test") {
 		t.Errorf("the new clamd: %s", a)
+	}
+}
+
+// TestExplanationsTellWhatTheyCannotShow: an event keeps a long URL cut, so that
+// deciding again may come to something else. That is said.
+func TestExplanationsTellWhatTheyCannotShow(t *testing.T) {
+	r := start(t)
+	r.write("rules: {access: [{name: no secret, match: {all: [{url: \"*/*secret*\"}]}}]}\n")
+	eventually(t, "the rule acts", func() bool { return r.blocked("http://a.test/secret") })
+	for _, c := range []struct {
+		url  string
+		note bool
+	}{{"http://a.test/" + strings.Repeat("x", 5000) + "/secret", true}, {"http://a.test/secret", false}} {
+		a := respmod(t, r.icap, c.url, "hello")
+		raw, err := r.client.Explain(t.Context(), receipt(a))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e node.Explanation
+		if err := json.Unmarshal(raw, &e); err != nil || (e.Note != "") != c.note || len(e.Rules.Stages) == 0 {
+			t.Errorf("note %q, %d stages, %v", e.Note, len(e.Rules.Stages), err)
+		}
+		var out strings.Builder
+		if err := e.Print(&out); err != nil || strings.Contains(out.String(), "Beware") != c.note {
+			t.Errorf("for people: %v\n%s", err, out.String())
+		}
 	}
 }
