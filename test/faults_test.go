@@ -102,7 +102,7 @@ func (p *private) scansAgain(t *testing.T, first int) time.Duration {
 	t.Helper()
 	start := time.Now()
 	n := first
-	err := lab.Poll(t.Context(), 20*time.Second, func() error {
+	err := lab.Poll(t.Context(), 60*time.Second, func() error {
 		n++
 		status, body, err := p.get(t.Context(), originURL("http", fmt.Sprintf("/load/bad/%d", n)))
 		if err != nil || status != http.StatusForbidden || !bytes.Contains(body, []byte("Lab.Marker")) {

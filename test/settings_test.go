@@ -117,6 +117,7 @@ func TestReload(t *testing.T) {
 func TestDrain(t *testing.T) {
 	p := startPrivate(t, "drain", "")
 	running := p.slowly(t.Context(), t, 400_000, "&drain")
+	pause(t.Context(), 400*time.Millisecond) // the origin has begun; now Squid asks the node about it
 	if err := p.node.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

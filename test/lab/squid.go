@@ -132,7 +132,7 @@ icap_send_client_ip on
 icap_send_client_username on
 icap_persistent_connections on
 icap_service_failure_limit -1
-icap_service_revival_delay 30
+icap_service_revival_delay 2
 icap_connect_timeout 5 seconds
 acl alice proxy_auth %[2]s
 adaptation_meta X-Client-Groups staff authport alice
