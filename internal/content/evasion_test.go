@@ -143,3 +143,18 @@ func TestArchivesBehindAPicture(t *testing.T) {
 		}
 	}
 }
+
+// TestSparseFilesAreNotCalledWhole: what tar puts together out of pieces and
+// holes was not seen by any engine.
+func TestSparseFilesAreNotCalledWhole(t *testing.T) {
+	wantKind(t, walkBytes(t, sparseTar(t)).err, ErrDamaged)
+	holes := append(append(make([]byte, 1<<20), eicar()...), make([]byte, 1<<20)...)
+	for _, format := range []string{"gnu", "posix"} {
+		b := packWith(t, "x.tar", map[string][]byte{"a": holes}, "sh", "-c", "cp --sparse=always a b && tar --format="+format+" -Scf x.tar b")
+		wantKind(t, walkBytes(t, b).err, ErrDamaged)
+		b = packWith(t, "x.tar", map[string][]byte{"a": eicar()}, "tar", "--format="+format, "-Scf", "x.tar", "a")
+		if r := walkBytes(t, b); r.err != nil || !r.has(eicar()) {
+			t.Errorf("%s without holes: %v\n%s", format, r.err, r.paths())
+		}
+	}
+}

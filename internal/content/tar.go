@@ -15,6 +15,7 @@ type tarReader struct {
 	off      int64
 	longName string // from an entry before the member's own
 	paxSize  int64  // the same; -1 for none
+	sparse   bool   // the same: the member's data is pieces of a file
 	zeros    int    // empty blocks in a row
 }
 
@@ -29,7 +30,10 @@ func (k *walk) expandTar(o *Object) error {
 	}
 }
 
-var errTarCut = errors.New("tar: cut off")
+var (
+	errTarCut    = errors.New("tar: cut off")
+	errTarSparse = errors.New("tar: a sparse file, whose pieces were looked at but not the whole")
+)
 
 // next handles one header with what follows it.
 func (t *tarReader) next() (done bool, err error) {
@@ -62,6 +66,7 @@ func (t *tarReader) next() (done bool, err error) {
 	from := t.off + 512
 	if h[156] == 'S' {
 		from = t.sparseMap(h, from)
+		t.sparse = !onePiece(h, n)
 	}
 	t.off = from + (n+511)&^511
 	if err := t.entry(h, newView(t.o.Data, from, n)); err != nil {
@@ -84,6 +89,14 @@ func (t *tarReader) sparseMap(h []byte, from int64) int64 {
 	return from
 }
 
+// onePiece tells whether the map of a GNU sparse file of n stored bytes has no hole.
+func onePiece(h []byte, n int64) bool {
+	at, ok1 := tarNumber(h[386:398])
+	piece, ok2 := tarNumber(h[398:410])
+	whole, ok3 := tarNumber(h[483:495])
+	return ok1 && ok2 && ok3 && at == 0 && piece == n && whole == n
+}
+
 // entry keeps what describes the next member, or visits the member.
 func (t *tarReader) entry(h []byte, data *view) error {
 	switch h[156] {
@@ -93,11 +106,16 @@ func (t *tarReader) entry(h []byte, data *view) error {
 	case 'K', 'g':
 		return nil
 	case 'x':
-		t.longName, t.paxSize = paxRecords(readAt(data, 0, 1<<20), t.longName)
+		b := readAt(data, 0, 1<<20)
+		t.longName, t.paxSize = paxRecords(b, t.longName)
+		t.sparse = bytes.Contains(b, []byte(" GNU.sparse."))
 		return nil
 	}
 	name := t.longName
-	t.longName = ""
+	if t.longName = ""; t.sparse {
+		t.sparse = false
+		t.k.fault(t.o.Path, errTarSparse)
+	}
 	if name == "" {
 		name = tarName(h)
 	}
