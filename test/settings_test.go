@@ -70,13 +70,13 @@ func TestReload(t *testing.T) {
 	}
 
 	before := must(p.node.Revision(t.Context()))(t)
-	bad := "rules:\n  access:\n    - name: Twice\n      action: blokc\n      match: {all: [{url: origin.test}]}\n    - name: Twice\n      nonsense: true\n"
+	bad := "rules:\n  access:\n    - name: Misspelt\n      action: blokc\n      match: {all: [{url: origin.test}]}\n"
 	if err := p.node.Write(bad); err != nil {
 		t.Fatal(err)
 	}
 	line := strings.Count(p.node.Text(""), "\n") + 4 // of "blokc"
 	err := lab.Poll(t.Context(), 10*time.Second, func() error {
-		if said := p.node.Tail(50); !strings.Contains(said, fmt.Sprintf("%d", line)) || !strings.Contains(said, "blokc") && !strings.Contains(said, "nonsense") {
+		if said := p.node.Tail(50); !strings.Contains(said, fmt.Sprintf("%d", line)) || !strings.Contains(said, "blokc") {
 			return fmt.Errorf("the node does not say what is wrong in line %d:\n%s", line, said)
 		}
 		return nil
