@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +45,9 @@ func TestDiskFull(t *testing.T) {
 			t.Fatalf("quiet/%d on a full disk: %v, status %d\n%.300s", i, err, status, body)
 		}
 	}
-	status, body, err := p.get(t.Context(), originURL("http", "/bytes/20000000"))
+	short, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	status, body, err := p.get(short, originURL("http", "/bytes/20000000"))
 	if err != nil || status != http.StatusForbidden || receipt.Find(body) == nil {
 		t.Errorf("a large object on a full disk: %v, status %d, %d bytes", err, status, len(body))
 	}
