@@ -226,7 +226,7 @@ func ruleCases(t *testing.T) []ruleCase {
 	const ok, no = http.StatusOK, http.StatusForbidden
 	echo := func(p string) string { return originURL("http", "/echo/"+p) }
 	sample := func(p string) string { return originURL("https", "/sample/"+p) }
-	host := func(h, p string) string { return fmt.Sprintf("https://%s:%d%s", h, shared.Origin.HTTPS, p) }
+	host := func(h, p string) string { return fmt.Sprintf("http://%s:%d%s", h, shared.Origin.HTTP, p) }
 	evil, evilType := form(t, "x.bin", []byte("evil part"))
 	evil = bytes.Replace(evil, []byte("application/octet-stream"), []byte("application/x-evil"), 1)
 	harmless, harmlessType := form(t, "x.bin", []byte("good part"))
