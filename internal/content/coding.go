@@ -54,19 +54,19 @@ func (k *walk) message(m Message) error {
 	if len(codings) == 0 || m.Body.Size() == 0 {
 		return k.object(&o)
 	}
-	body, rest, whole, err := k.undo(codings, m.Body)
+	whole, err := k.decoded(&o, codings, m.Body)
 	if err != nil {
 		return err
 	}
-	if body != nil {
-		defer closeBody(body)
-		o.Data = body
-		if err := k.object(&o); err != nil {
-			return err
-		}
-	}
-	if rest != nil {
-		if err := k.member(&o, child{name: "trailing data", data: rest}); err != nil {
+	if k.gzip.many {
+		// Browsers differ in whether they stop behind the first member. That it
+		// is only a piece for the others is no damage.
+		k.gzip.first = true
+		k.loose++
+		first := o
+		first.Path = "message (first gzip member)"
+		_, err := k.decoded(&first, codings, m.Body)
+		if k.loose--; err != nil {
 			return err
 		}
 	}
@@ -75,6 +75,34 @@ func (k *walk) message(m Message) error {
 	}
 	raw := Object{Name: o.Name, Path: "message (not decoded)", DeclaredMIME: o.DeclaredMIME, contentType: o.contentType, Data: m.Body}
 	return k.object(&raw)
+}
+
+// gzipMembers is how the members of a gzip coding are read.
+type gzipMembers struct {
+	first bool // the first alone
+	many  bool // there were several
+}
+
+// decoded undoes the codings and visits what came out and what stood behind it. It
+// tells whether the body follows its codings.
+func (k *walk) decoded(o *Object, codings []string, data tx.Content) (whole bool, err error) {
+	body, rest, whole, err := k.undo(codings, data)
+	if err != nil {
+		return false, err
+	}
+	if body != nil {
+		defer closeBody(body)
+		o.Data = body
+		if err := k.object(o); err != nil {
+			return false, err
+		}
+	}
+	if rest != nil {
+		if err := k.member(o, child{name: "trailing data", data: rest}); err != nil {
+			return false, err
+		}
+	}
+	return whole, nil
 }
 
 // undo undoes the codings, last first. It returns what came out (nil when
@@ -155,6 +183,10 @@ func (k *walk) undoAs(kind string, c tx.Content) (body *spool.Body, tail tx.Cont
 		return k.w.store.New(0), nil, bad, nil
 	}
 	defer s.done()
+	if s.gzip != nil {
+		s.gzip.first = k.gzip.first
+		defer func() { k.gzip.many = k.gzip.many || s.gzip.many }()
+	}
 	body, bad, err = k.spool(&child{src: s.r, consumed: func() int64 { return src.pos() + 64 }})
 	if err != nil {
 		return nil, nil, nil, err

@@ -158,3 +158,22 @@ func TestSparseFilesAreNotCalledWhole(t *testing.T) {
 		}
 	}
 }
+
+// TestGzipMembersAreReadBothWays: some browsers stop at the end of the first
+// member, others join all of them (RFC 1952 section 2.2).
+func TestGzipMembersAreReadBothWays(t *testing.T) {
+	e, junk := eicar(), []byte(strings.Repeat("junk ", 100))
+	two := append(makeGzip(t, e), makeGzip(t, junk)...)
+	halves := append(makeGzip(t, e[:30]), makeGzip(t, e[30:])...)
+	for name, m := range map[string]Message{
+		"first":        {ContentEncoding: []string{"gzip"}, Body: bytesView(two)},
+		"first inside": {ContentEncoding: []string{"gzip, gzip"}, Body: bytesView(makeGzip(t, two))},
+		"first of two": {ContentEncoding: []string{"gzip, gzip"}, Body: bytesView(append(makeGzip(t, makeGzip(t, e)), makeGzip(t, junk)...))},
+		"second":       {ContentEncoding: []string{"gzip"}, Body: bytesView(append(makeGzip(t, junk), makeGzip(t, e)...))},
+		"joined":       {ContentEncoding: []string{"gzip"}, Body: bytesView(halves)},
+	} {
+		if r := walkMessage(t, NewWalker(newStore(t, 1<<20), Limits{}), m); !r.has(e) {
+			t.Errorf("%s: %v\n%s", name, r.err, r.paths())
+		}
+	}
+}

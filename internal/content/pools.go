@@ -95,8 +95,10 @@ func (p *pools) openZstd(src io.Reader) (r io.Reader, done func(), err error) {
 // gzipReader reads gzip members one after another (RFC 1952 section 2.2) and
 // stops before bytes that do not start another one.
 type gzipReader struct {
-	z   *gzip.Reader
-	src *source
+	z     *gzip.Reader
+	src   *source
+	first bool // stop behind the first member
+	many  bool // there is another one
 }
 
 func (p *pools) openGzip(src *source) (r *gzipReader, done func(), err error) {
@@ -109,7 +111,7 @@ func (p *pools) openGzip(src *source) (r *gzipReader, done func(), err error) {
 		return nil, nil, err
 	}
 	z.Multistream(false)
-	return &gzipReader{z, src}, func() { p.gzip.Put(z) }, nil
+	return &gzipReader{z: z, src: src}, func() { p.gzip.Put(z) }, nil
 }
 
 func (g *gzipReader) Read(b []byte) (int, error) {
@@ -119,6 +121,9 @@ func (g *gzipReader) Read(b []byte) (int, error) {
 			return n, ignoreEOF(err) // the end shows again at the next call
 		}
 		if next := readAt(g.src.c, g.src.pos(), 2); len(next) < 2 || next[0] != 0x1f || next[1] != 0x8b || g.src.left() < 18 {
+			return 0, io.EOF
+		}
+		if g.many = true; g.first {
 			return 0, io.EOF
 		}
 		if err := g.z.Reset(g.src); err != nil {

@@ -20,6 +20,7 @@ type stream struct {
 	r    io.Reader
 	done func()
 	name string // the name that the stream carries, if any
+	gzip *gzipReader
 }
 
 // openStream opens the decoder for a type id (gzip, zlib, deflate, br, zstd,
@@ -33,7 +34,7 @@ func (k *walk) openStream(kind string, src *source) (s stream, err error) {
 		if err != nil {
 			return s, err
 		}
-		return stream{g, done, g.z.Name}, nil
+		return stream{r: g, done: done, name: g.z.Name, gzip: g}, nil
 	case "zlib":
 		s.r, s.done, err = p.openZlib(src)
 	case "deflate":

@@ -77,6 +77,7 @@ type walk struct {
 	seen     map[twin]struct{}
 	last     chunk
 	visiting bool
+	gzip     gzipMembers
 	loose    int // above 0 inside a piece of something: damage is no fault there
 }
 
