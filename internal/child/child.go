@@ -32,7 +32,7 @@ type Config struct {
 
 	// Nice is the program's priority, -20 to 19; 0 leaves it alone. Above 0
 	// the program also runs as SCHED_BATCH, so that its waking up does not
-	// interrupt traffic.
+	// interrupt traffic, and in long slices, so that traffic interrupts it.
 	Nice int
 
 	// StopTimeout is what the program gets between SIGTERM and SIGKILL;
@@ -175,6 +175,11 @@ func (c *Child) pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// longSlice lets the kernel (from 6.12 on; others ignore it) interrupt the
+// program at once when a thread with a slice of the usual length wakes up, where
+// it else waits for the end of the slice. The share of the processor stays.
+const longSlice = 50 * time.Millisecond
+
 // lowerPriority acts on the calling thread alone: on Linux priorities belong to
 // threads (setpriority(2), "C library/kernel differences").
 func lowerPriority(nice int) error {
@@ -185,7 +190,7 @@ func lowerPriority(nice int) error {
 		return fmt.Errorf("nice is %d, want -20 to 19", nice)
 	}
 	if nice > 0 {
-		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_BATCH, Nice: int32(nice)}
+		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_BATCH, Nice: int32(nice), Runtime: uint64(longSlice)}
 		if unix.SchedSetAttr(0, &attr, 0) == nil {
 			return nil
 		}
