@@ -56,6 +56,8 @@ func TestTricksOfMail(t *testing.T) {
 		{"form first, then the same as mail", mixed, "", "--x\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n" + mail(cte, lines(b64, 20)) +
 			"\r\n--x\r\nContent-Type: message/rfc822\r\n\r\n" + mail(cte, lines(b64, 20)) + "\r\n--x--\r\n", nil},
 		{"second mail of a box", "application/mbox", "a.mbox", "From a Mon\r\n" + mail("", "hello") + "\r\n\r\nFrom b Mon\r\n" + mail(cte, lines(b64, 20)), nil},
+		{"body without a blank line before it", mixed, "", part("Content-Type: text/plain\r\n"+cte+"\r\n"+lines(b64, 20)+"\r\nx", "y"), nil},
+		{"mail without a blank line before the body", "", "a.eml", "From: a\r\nMIME-Version: 1.0\r\n" + cte + "\r\n" + lines(b64, 20), nil},
 		{"type list, last has parts", "text/plain, " + mixed, "", part(cte, lines(b64, 20)), nil},
 		{"type list, first has parts", mixed + ", text/plain", "", part(cte, lines(b64, 20)), nil},
 		{"type with a comma in quotes", `text/plain; a=",", ` + mixed, "", part(cte, lines(b64, 20)), nil},

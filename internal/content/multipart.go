@@ -191,9 +191,15 @@ func (k *walk) parts(o *Object, spans []span) error {
 // receivers may ignore a transfer encoding there, as those of HTTP do (RFC 7578
 // section 4.7), so that both readings are visited.
 func (k *walk) part(o *Object, s span, name string, both bool) error {
-	h, body := k.partHeader(o, s)
-	from := s.from + int64(body)
-	n := s.to - from
+	h, body, early := k.partHeader(o, s)
+	if err := k.partBody(o, span{s.from + int64(body), s.to}, h, name, both); err != nil || len(early.h.encodings) == 0 {
+		return err
+	}
+	return k.partBody(o, span{s.from + int64(early.at), s.to}, early.h, name, false)
+}
+
+func (k *walk) partBody(o *Object, s span, h partHeader, name string, both bool) error {
+	from, n := s.from, s.to-s.from
 	if file := h.name(); file != "" {
 		name = file
 	}
@@ -235,13 +241,13 @@ func (k *walk) part(o *Object, s span, name string, both bool) error {
 
 // partHeader reads the header of a part. One that goes on beyond the bound could
 // say anything about the body: that is a fault.
-func (k *walk) partHeader(o *Object, s span) (partHeader, int) {
+func (k *walk) partHeader(o *Object, s span) (h partHeader, body int, early earlyEnd) {
 	b := readAt(o.Data, s.from, min(s.to-s.from, maxPartHeader))
-	h, body := parsePart(b)
+	h, body, early = parsePart(b)
 	if body == 0 && int64(len(b)) < s.to-s.from && onlyFields(b) {
 		k.fault(o.Path, limitf("the header of a part is longer than %d bytes", maxPartHeader))
 	}
-	return h, body
+	return h, body, early
 }
 
 // onlyFields tells whether all lines of b look like those of a header; the last
@@ -282,9 +288,16 @@ func (k *walk) base64Part(o *Object, c child, from, n int64) error {
 // of one name are kept: receivers differ in which one counts.
 type partHeader struct{ types, dispositions, encodings, others []string }
 
+// earlyEnd is where a header ends for receivers to whom the first line that is
+// no field begins the body; without fields when there is no such line.
+type earlyEnd struct {
+	h  partHeader
+	at int
+}
+
 // parsePart reads the header at the beginning of b and returns where the body
 // starts. Without an empty line everything is body.
-func parsePart(b []byte) (h partHeader, body int) {
+func parsePart(b []byte) (h partHeader, body int, early earlyEnd) {
 	var field []byte
 	flush := func() {
 		name, value, ok := bytes.Cut(field, []byte(":"))
@@ -312,16 +325,21 @@ func parsePart(b []byte) (h partHeader, body int) {
 		i += j + 1
 		if len(line) == 0 {
 			flush()
-			return h, i
+			return h, i, early
 		}
 		if line[0] == ' ' || line[0] == '\t' {
 			field = append(append(slices.Clip(field), ' '), bytes.TrimSpace(line)...)
 			continue
 		}
 		flush()
-		field = line
+		if field = line; early.at == 0 && bytes.IndexByte(line, ':') < 0 {
+			early = earlyEnd{h, i - len(line) - 1}
+			if i >= 2 && b[i-2] == '\r' {
+				early.at--
+			}
+		}
 	}
-	return partHeader{}, 0
+	return partHeader{}, 0, early
 }
 
 func (h *partHeader) name() string {
@@ -402,7 +420,7 @@ func (k *walk) expandMail(o *Object) error {
 }
 
 func (k *walk) mail(o *Object, s span) error {
-	if _, body := k.partHeader(o, s); body == 0 {
+	if _, body, early := k.partHeader(o, s); body == 0 && len(early.h.encodings) == 0 {
 		return nil // a header alone, or text that only looks like mail
 	}
 	return k.part(o, s, "body", false)

@@ -163,7 +163,7 @@ func (k *walk) searched(o *Object) bool {
 	case "form", "multipart":
 		return false
 	case "eml":
-		_, body := parsePart(readAt(o.Data, 0, maxPartHeader))
+		_, body, _ := parsePart(readAt(o.Data, 0, maxPartHeader))
 		return body == 0
 	}
 	return isTextType(o.Type) || o.Type == "rtf"
