@@ -62,6 +62,7 @@ func printFields(out io.Writer) error {
 
 // printEvent writes one event as a line for people.
 func printEvent(out io.Writer, line []byte) error {
+	out = event.Plain(out)
 	var e map[string]string
 	if err := json.Unmarshal(line, &e); err != nil {
 		return fmt.Errorf("event is not what was expected: %w", err)

@@ -154,6 +154,7 @@ func (e *Explanation) objects() []policy.Object {
 
 // Print writes the explanation for people.
 func (e *Explanation) Print(w io.Writer) error {
+	w = event.Plain(w)
 	for _, f := range event.Fields() {
 		if v := e.Event[f.Name]; v != "" {
 			fmt.Fprintf(w, "%-16s %s\n", f.Name, v)
