@@ -78,6 +78,9 @@ func TestFileNamesAreReadAsBrowsersSaveThem(t *testing.T) {
 	} {
 		w := build(t, options{rules: noExe})
 		v, e := w.judge(message{url: url, response: true, body: "hello"})
+		if len(e.Objects) != 1 || string(e.FileName) != e.Objects[0].Name {
+			t.Errorf("%s: the event names the file %q", url, e.FileName)
+		}
 		if (v.Action == tx.Block) != blocked {
 			t.Errorf("%s: %v; object %+v", url, v.Action, e.Objects)
 		}

@@ -36,6 +36,7 @@ type judge struct {
 	verdict tx.Verdict
 	event   event.Traffic
 	objects []event.ObjectResult
+	name    []byte // of the body, for the event
 }
 
 func (j *judge) begin(e *Engine, t *tx.Transaction) {

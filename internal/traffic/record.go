@@ -55,6 +55,8 @@ func (j *judge) recordObjects(e *event.Traffic) {
 	}
 	root := &j.report.objects[0]
 	e.FileType, e.Engine = root.typ, j.findings.engine
+	j.name = append(j.name[:0], root.name...)
+	e.FileName = j.name
 	j.objects = j.objects[:0]
 	for i := range j.report.objects {
 		o := &j.report.objects[i]

@@ -45,7 +45,7 @@ func (l *log) Traffic(e *event.Traffic) {
 	}
 	c := *e
 	c.Objects = append([]event.ObjectResult(nil), e.Objects...)
-	c.URL = bytes.Clone(e.URL)
+	c.URL, c.FileName = bytes.Clone(e.URL), bytes.Clone(e.FileName)
 	l.events = append(l.events, c)
 }
 
