@@ -56,7 +56,7 @@ e2e: build ## end to end with real programs: Squid, clamd, nginx, vsftpd, Chromi
 	$(GO) test -count=1 -timeout 20m ./test/...
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (60s), two at a time
+fuzz: ## every fuzz target for FUZZTIME (60s), four at a time
 	@scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for a while, two at a time with one
+# Runs every fuzz target of the module for a while, four at a time with one
 # worker each. Usage: fuzz.sh [TIME] [NAME-PATTERN]; TIME as go test's -fuzztime.
 # Prints one line a target; a finding prints go test's report and fails at the end.
 set -uo pipefail
@@ -36,8 +36,8 @@ if [ -z "$targets" ]; then
   echo "fuzz: no target matches '$pattern'" >&2
   exit 1
 fi
-echo "fuzz: $(wc -l <<<"$targets") targets, $time each, two at a time"
-if ! xargs -P 2 -L 1 bash -c 'one "$@"' one <<<"$targets"; then
+echo "fuzz: $(wc -l <<<"$targets") targets, $time each, four at a time"
+if ! xargs -P 4 -L 1 bash -c 'one "$@"' one <<<"$targets"; then
   echo "fuzz: findings above; the failing input is kept in the package's testdata/fuzz" >&2
   exit 1
 fi

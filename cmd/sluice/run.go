@@ -18,6 +18,7 @@ type runCmd struct {
 	place
 	EventsProgram string        `help:"The event engine's program; default sluice-events beside this one." type:"path" env:"SLUICE_EVENTS"`
 	Drain         time.Duration `help:"How long running exchanges get to end at a stop." default:"30s"`
+	Quiet         time.Duration `help:"At a stop: how long no request must have come before the listeners close." default:"2s"`
 	LogJSON       bool          `help:"Write the process's own log as JSON."`
 }
 
@@ -40,7 +41,7 @@ func (c *runCmd) Run(s *streams) error {
 		return err
 	}
 	n, err := node.Start(ctx, node.Config{
-		Paths: c.paths(), Document: c.document(), Version: version, EventsProgram: program, Log: log,
+		Paths: c.paths(), Document: c.document(), Version: version, EventsProgram: program, Quiet: c.Quiet, Log: log,
 	})
 	if err != nil {
 		return err

@@ -145,7 +145,7 @@ func (b *body) All(ctx context.Context, limit int64) (tx.Content, error) {
 			x.memory = memory{b: x.prefix}
 			return &x.memory, nil
 		}
-		if err := x.startSpool(); err != nil {
+		if err := x.startSpool(limit); err != nil {
 			return nil, err
 		}
 	}
@@ -171,14 +171,19 @@ func (b *body) All(ctx context.Context, limit int64) (tx.Content, error) {
 	}
 }
 
-// startSpool opens the spool for a body that did not fit the input buffer.
-func (x *exchange) startSpool() error {
-	if err := x.askForRest(); err != nil {
-		return err
-	}
+// startSpool opens the spool for a body that did not fit the input buffer. The
+// sender is asked for more only once it is sure that more is wanted: an answer
+// right behind the 100 would stay unread in Squid until more came.
+func (x *exchange) startSpool(limit int64) error {
 	x.spooled = x.c.srv.store.New(max(x.t.Length, int64(len(x.prefix))))
 	if _, err := x.spooled.Write(x.prefix); err != nil {
 		return x.noRoom(x.prefix, err)
+	}
+	if x.spooled.Size() > limit {
+		return tx.ErrTooLarge
+	}
+	if err := x.askForRest(); err != nil {
+		return err
 	}
 	return x.startTrickle()
 }

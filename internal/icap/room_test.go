@@ -30,7 +30,11 @@ func TestFullDiskCanStillBePassed(t *testing.T) {
 				if preview == "" {
 					writePieces(c, request+chunked(body, 7000, "0"), 0)
 				} else {
-					want(t, ask(t, c, r, request+chunked(body[:100], 7000, "0")), "100")
+					a := ask(t, c, r, request+chunked(body[:100], 7000, "0"))
+					if a.status == 204 && disk == 0 && inMemory == 1 {
+						continue // no room for the preview: the client keeps what it has
+					}
+					want(t, a, "100")
 					writePieces(c, chunked(body[100:], 7000, "0"), 0)
 				}
 				if a := get(t, r); a.status != 200 || string(a.body) != body {
@@ -46,6 +50,27 @@ func TestFullDiskCanStillBePassed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestNoAnswerRightBehind100: when the preview alone settles that the body cannot
+// be taken, the answer comes instead of the 100. Squid would not read an answer
+// that came in one piece with the 100, and wait for ever.
+func TestNoAnswerRightBehind100(t *testing.T) {
+	const blockedAnswer = "200 HTTP/1.1 403 Forbidden {<html>blocked by a rule</html>\n}"
+	preview := chunked(strings.Repeat("x", 100), 7000, "0")
+	n := start(t, nil)
+	store, err := spool.Open(spool.Config{Dir: t.TempDir(), MemoryPerBody: 1, Memory: 1, Disk: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.store = store
+	c := n.dial(t)
+	r := bufio.NewReader(c)
+	want(t, ask(t, c, r, respmodHead("/all/block?onerror=block", "Preview: 100\r\n", "res-body")+preview), blockedAnswer)
+	n = start(t, nil)
+	c = n.dial(t)
+	r = bufio.NewReader(c)
+	want(t, ask(t, c, r, respmodHead("/all/block?limit=50&onerror=block", "Preview: 100\r\n", "res-body")+preview), blockedAnswer)
 }
 
 // TestLargeBodyStreams passes bodies that exceed every buffer, byte for byte.

@@ -31,7 +31,12 @@ type Config struct {
 	Version  string
 	// EventsProgram is the event engine's binary.
 	EventsProgram string
-	Log           *slog.Logger
+	// Quiet is how long no transaction must have begun before a node that is
+	// to stop closes its listeners; it waits for that half of its time at the
+	// most. An exchange whose request was judged comes back with its response
+	// on a new connection, and load balancers need a moment to see /readyz.
+	Quiet time.Duration
+	Log   *slog.Logger
 }
 
 // Node is one running node.
@@ -231,6 +236,7 @@ func (n *Node) watchEngines(states map[string]scan.State) {
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.draining.Store(true)
 	n.say(event.Info, "node-stopping", "the node stops")
+	n.awaitQuiet(ctx)
 	var errs []error
 	if err := n.server.Shutdown(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("drain: %w", err))
@@ -238,6 +244,32 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	errs = append(errs, n.closeParts(context.WithoutCancel(ctx)))
 	n.serving.Wait()
 	return errors.Join(errs...)
+}
+
+// awaitQuiet lets the exchanges end that have begun.
+func (n *Node) awaitQuiet(ctx context.Context) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	tick := time.NewTicker(min(max(n.cfg.Quiet/10, time.Millisecond), 100*time.Millisecond))
+	defer tick.Stop()
+	seen, since := int64(-1), time.Now()
+	for {
+		t := n.engine.Stats().Totals()
+		if t.Begun != seen || t.Active > 0 {
+			seen, since = t.Begun, time.Now()
+		}
+		if time.Since(since) >= n.cfg.Quiet {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // eventsClose is how long the event engine gets to write out in order.

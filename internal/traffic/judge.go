@@ -46,6 +46,7 @@ func (j *judge) begin(e *Engine, t *tx.Transaction) {
 	j.findings.reset()
 	j.deciding, j.waiting, j.inspecting, j.scanning = 0, 0, 0, 0
 	j.verdict = tx.Verdict{}
+	e.stats.begun.Add(1)
 	e.stats.active.Add(1)
 }
 

@@ -20,6 +20,7 @@ type Stats struct {
 	verdicts  [2][tx.Drop + 1]atomic.Int64
 	reasons   [tx.Cured + 1]atomic.Int64
 	unscanned atomic.Int64
+	begun     atomic.Int64
 	active    atomic.Int64
 	panics    atomic.Int64
 	received  atomic.Int64
@@ -62,6 +63,7 @@ func (s *Stats) Reasons() map[tx.Reason]int64 {
 
 // Totals are sums over all transactions.
 type Totals struct {
+	Begun          int64 // all that ever began
 	Active         int64 // begun and not ended
 	Unscanned      int64 // passed without being scanned whole
 	Panics         int64 // faults of Sluice caught while judging
@@ -72,7 +74,7 @@ type Totals struct {
 // Totals returns the sums.
 func (s *Stats) Totals() Totals {
 	return Totals{
-		Active: s.active.Load(), Unscanned: s.unscanned.Load(), Panics: s.panics.Load(),
+		Begun: s.begun.Load(), Active: s.active.Load(), Unscanned: s.unscanned.Load(), Panics: s.panics.Load(),
 		Failed: s.errors.Load(), Received: s.received.Load(), Sent: s.sent.Load(),
 	}
 }
