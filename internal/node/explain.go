@@ -59,9 +59,9 @@ func (n *Node) explain(ctx context.Context, id tx.ID) (*Explanation, error) {
 	}
 	if e.Rules, err = e.decideAgain(n.cfg.Paths, id); err != nil {
 		e.Note = err.Error()
-		return e, nil
+	} else {
+		e.Note = e.doubt()
 	}
-	e.Note = e.doubt()
 	return e, nil
 }
 
