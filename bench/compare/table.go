@@ -16,6 +16,9 @@ type table struct {
 	began   time.Time
 	rows    []string
 	details []string
+
+	loads, disturbed int    // all, and those that others disturbed to the last
+	bodies, blocked  uint64 // all, and those that were taken for bad
 }
 
 func newTable(c config) *table { return &table{config: c, began: time.Now()} }
@@ -52,6 +55,14 @@ func (g goal) verdict(ours, ratio float64) string {
 		return "yes"
 	default:
 		return "**no**"
+	}
+}
+
+// counted notes that a load was measured, and whether others disturbed it.
+func (t *table) counted(disturbed bool) {
+	t.loads++
+	if disturbed {
+		t.disturbed++
 	}
 }
 
@@ -101,6 +112,8 @@ const intro = `# Sluice beside its peers
 %s, %s, Linux %s. Load generator on processor %s, the service with all its helpers (event engine, clamd) on processor %s.
 %d rounds of %v, contenders in turn; medians, and the median of the rounds' ratios.
 Versions: %s.
+%d of %d loads were disturbed by other programs, in spite of repetitions (over %.0f %% of a processor).
+%d of %d messages with random bodies were blocked: such bodies may look like a broken archive.
 
 c-icap's echo service scans nothing, has no rules and here no log. To every other request it answers 204 after the preview, without
 taking the body. Sluice compares each message with %d rules, hashes each body whole and looks it up among %d digests,
@@ -123,7 +136,7 @@ rate it always is 1, since it waits busily.
 
 func (t *table) write(w io.Writer) {
 	fmt.Fprintf(w, intro, t.began.UTC().Format("2006-01-02 15:04 UTC"), machine(), firstLine("uname", "-r"), loadCPU, serviceCPU,
-		t.rounds, t.length, t.versions(), nodeRules, hashDigest)
+		t.rounds, t.length, t.versions(), t.disturbed, t.loads, 100*maxOthers, t.blocked, t.bodies, nodeRules, hashDigest)
 	fmt.Fprintln(w, strings.Join(t.rows, "\n"))
 	if len(t.details) > 0 {
 		fmt.Fprint(w, detailIntro)
