@@ -33,7 +33,15 @@ func NewWalker(store *spool.Store, limits Limits) *Walker {
 // of every kind that occurred (ErrLimit, ErrEncoding, ErrDamaged), the first of
 // each, or nil when everything was looked into.
 func (w *Walker) Walk(ctx context.Context, m Message, visit func(*Object) error) error {
-	k := &walk{ctx: ctx, w: w, lim: w.limits, visit: visit, root: max(m.Body.Size(), 1), left: w.limits.ExpandedSize}
+	return w.WalkAround(ctx, m, visit, func(*Object, bool) error { return nil })
+}
+
+// WalkAround is Walk with a second call for every container, after its members:
+// over tells that a bound stopped what was unpacked from it. An engine that would
+// unpack a bomb on its own account can so be spared it. When a bound of the whole
+// message ends the walk, the containers around it are left too.
+func (w *Walker) WalkAround(ctx context.Context, m Message, visit func(*Object) error, leave func(o *Object, over bool) error) error {
+	k := &walk{ctx: ctx, w: w, lim: w.limits, visit: visit, leave: leave, root: max(m.Body.Size(), 1), left: w.limits.ExpandedSize}
 	err := k.message(m)
 	if err == nil {
 		return k.faults.err()
@@ -67,8 +75,10 @@ type walk struct {
 	w     *Walker
 	lim   Limits
 	visit func(*Object) error
+	leave func(o *Object, over bool) error
 
 	faults   faults
+	overs    int   // how often a bound was met
 	root     int64 // bytes of the message as it came
 	members  int
 	expanded int64 // bytes unpacked so far
@@ -230,6 +240,7 @@ func (k *walk) account(n int64, unpacked bool) error {
 }
 
 func (k *walk) stopLimit(format string, args ...any) error {
+	k.overs++
 	k.faults[0] = &Fault{Kind: ErrLimit, Path: "message", What: fmt.Sprintf(format, args...)}
 	return &stop{errStopLimit}
 }
@@ -272,9 +283,22 @@ func (k *walk) object(o *Object) error {
 		plan = nil
 	}
 	o.Container = len(plan) > 0
-	if err := k.call(o); err != nil {
+	if err := k.call(func() error { return k.visit(o) }); err != nil || !o.Container {
 		return err
 	}
+	overs := k.overs
+	err = k.expand(o, plan)
+	if err != nil && !errors.Is(err, errStopLimit) {
+		return err
+	}
+	if err := k.call(func() error { return k.leave(o, k.overs > overs) }); err != nil {
+		return err
+	}
+	return err
+}
+
+// expand visits the members of a container.
+func (k *walk) expand(o *Object, plan []expander) error {
 	if !k.first(o) {
 		return nil
 	}
@@ -312,9 +336,9 @@ func (k *walk) first(o *Object) bool {
 	return true
 }
 
-func (k *walk) call(o *Object) error {
+func (k *walk) call(f func() error) error {
 	k.visiting = true
-	err := k.visit(o)
+	err := f()
 	k.visiting = false
 	if err != nil {
 		return &stop{&visitError{err}}
@@ -352,6 +376,7 @@ func (k *walk) fault(path string, err error) {
 	}
 	switch {
 	case isLimit(err):
+		k.overs++
 		k.faults.add(ErrLimit, path, err.Error())
 	case k.loose == 0:
 		k.faults.add(ErrDamaged, path, err.Error())

@@ -38,7 +38,7 @@ func (n *Node) scanFile(ctx context.Context, name string, r io.Reader) (*ScanRep
 	defer cancel()
 	report := &ScanReport{}
 	worst := scan.Result{Status: scan.Clean}
-	err = snap.Walker.Walk(ctx, content.Message{FileName: name, Body: body}, func(o *content.Object) error {
+	examine := func(o *content.Object) error {
 		so := scan.Object{Name: o.Path, Data: o.Data}
 		res := scan.Worst(snap.Chain.Scan(ctx, &so))
 		switch {
@@ -56,6 +56,17 @@ func (n *Node) scanFile(ctx context.Context, name string, r io.Reader) (*ScanRep
 			})
 		}
 		return ctx.Err()
+	}
+	err = snap.Walker.WalkAround(ctx, content.Message{FileName: name, Body: body}, func(o *content.Object) error {
+		if o.Container {
+			return ctx.Err()
+		}
+		return examine(o)
+	}, func(o *content.Object, over bool) error {
+		if over { // engines would unpack the bomb on their own
+			return ctx.Err()
+		}
+		return examine(o)
 	})
 	report.Status, report.Threat, report.Detail = worst.Status.String(), worst.Threat, worst.Detail
 	if err != nil && worst.Status != scan.Infected {

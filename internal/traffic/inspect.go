@@ -70,7 +70,10 @@ func (j *judge) walk(ctx context.Context, m *content.Message, r *report) error {
 		return err
 	}
 	defer j.engine.leave()
-	return j.snap.Walker.Walk(ctx, *m, func(o *content.Object) error { return j.visit(ctx, r, o) })
+	j.around = j.around[:0]
+	return j.snap.Walker.WalkAround(ctx, *m,
+		func(o *content.Object) error { return j.visit(ctx, r, o) },
+		func(o *content.Object, over bool) error { return j.leave(ctx, r, o, over) })
 }
 
 // message says what the transaction knows about the body's meaning.
@@ -194,8 +197,35 @@ func (j *judge) reportKey(body tx.Content) scan.Key {
 }
 
 // visit scans one object and weighs what was found. It never stops the walk: a
-// damaged or harmless member must not hide what comes after it.
+// damaged or harmless member must not hide what comes after it. A container has
+// its place in the report before its members and is scanned after them.
 func (j *judge) visit(ctx context.Context, r *report, c *content.Object) error {
+	at := len(r.objects)
+	r.visited++
+	if at < maxKept {
+		r.objects = append(r.objects, object{path: c.Path, name: c.Name, typ: c.Type, depth: c.Depth})
+	}
+	if c.Container {
+		j.around = append(j.around, at)
+		return ctx.Err()
+	}
+	return j.examine(ctx, r, c, at)
+}
+
+// leave scans a container whose members were visited, save one that a bound
+// stopped: engines unpack on their own, and would be kept busy by a bomb that is
+// blocked anyhow.
+func (j *judge) leave(ctx context.Context, r *report, c *content.Object, over bool) error {
+	at := j.around[len(j.around)-1]
+	j.around = j.around[:len(j.around)-1]
+	if over && !j.snap.Fail.open[tx.OverLimit] {
+		return ctx.Err()
+	}
+	return j.examine(ctx, r, c, at)
+}
+
+// examine scans an object and keeps what was found at its place in the report.
+func (j *judge) examine(ctx context.Context, r *report, c *content.Object, at int) error {
 	o := object{
 		path: c.Path, name: c.Name, typ: c.Type, depth: c.Depth, size: c.Data.Size(), sha256: c.Data.SHA256(),
 		flagged: c.Encrypted, macros: c.Macros,
@@ -220,9 +250,8 @@ func (j *judge) visit(ctx context.Context, r *report, c *content.Object) error {
 		o.md5 = sum
 	}
 	j.scanning += worst.Took
-	r.visited++
-	if len(r.objects) < maxKept {
-		r.objects = append(r.objects, o)
+	if at < maxKept {
+		r.objects[at] = o
 	}
 	j.weigh(&o)
 	return ctx.Err()

@@ -28,6 +28,7 @@ type judge struct {
 	report   *report
 	own      report // of a body that is not worth remembering
 	chainKey uint64
+	around   []int // places in the report of the containers around the object visited now
 	findings findings
 	cured    *spool.Body
 

@@ -411,3 +411,30 @@ func TestHashListAndObjectsInTheEvent(t *testing.T) {
 		t.Errorf("event: %+v", e)
 	}
 }
+
+// TestBombsAreNotGivenToEngines: an engine unpacks on its own, and a few bytes
+// could keep it busy for long. Where bombs may pass, it has to look all the same.
+func TestBombsAreNotGivenToEngines(t *testing.T) {
+	bomb := zipped("inner.zip", zipped("zeros", strings.Repeat("\x00", 12<<20)))
+	for _, open := range []bool{false, true} {
+		o := options{}
+		if open {
+			o.open = []tx.Reason{tx.OverLimit}
+		}
+		w := build(t, o)
+		v, e := w.judge(message{url: "http://a.test/", response: true, body: bomb})
+		want := tx.Block
+		if open {
+			want = tx.Forward
+		}
+		if v.Action != want || v.Reason != tx.OverLimit || v.Unscanned != open || e.ScanStatus != "over-limit" {
+			t.Errorf("open %v: verdict %+v, scan status %s", open, v, e.ScanStatus)
+		}
+		if scans := w.engine.scans; open != (scans >= 3) {
+			t.Errorf("open %v: %d scans; the containers are two, what came out of them is one", open, scans)
+		}
+		if len(e.Objects) != 3 || e.Objects[0].Type != "zip" || e.Objects[2].Name != "zeros" {
+			t.Errorf("open %v: objects %+v", open, e.Objects)
+		}
+	}
+}
