@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"sluice/bench/proc"
@@ -38,6 +39,8 @@ type contender struct {
 	args  []string // of the load generator
 	watch string   // of the load generator
 	node  *node    // nil for a peer
+
+	paused bool // whether the event engine stands still meanwhile
 }
 
 // outcome is what one contender showed in one round.
@@ -144,7 +147,7 @@ func (b *bench) turn(ctx context.Context, c contender, args []string, o *outcome
 		}
 	}
 	began := time.Now()
-	if o.Run, err = b.load(ctx, slices.Concat(args, c.args, []string{"-watch", c.watch})...); err != nil {
+	if o.Run, err = b.loadOn(ctx, c, args); err != nil {
 		return 0, err
 	}
 	took := time.Since(began).Seconds()
@@ -167,6 +170,17 @@ func (b *bench) turn(ctx context.Context, c contender, args []string, o *outcome
 	}
 	o.whole = (own2 + kids2 - own - kids) / float64(o.All) * 1e6
 	return (after - before) / took, nil
+}
+
+// loadOn runs the generator for a contender.
+func (b *bench) loadOn(ctx context.Context, c contender, args []string) (result.Run, error) {
+	if c.paused {
+		if err := c.node.signalChildren(syscall.SIGSTOP); err != nil {
+			return result.Run{}, err
+		}
+		defer c.node.signalChildren(syscall.SIGCONT) //nolint:errcheck // it runs again, or catching up fails
+	}
+	return b.load(ctx, slices.Concat(args, c.args, []string{"-watch", c.watch})...)
 }
 
 // costs spreads processor time over exchanges. A peer forks its workers; a

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"sluice/bench/proc"
@@ -74,6 +76,15 @@ func startNode(ctx context.Context, c config, clamd string) (*node, error) {
 		return nil, err
 	}
 	return n, n.until(ctx, func() error { _, err := get("/readyz"); return err })
+}
+
+// signalChildren sends a signal to the node's child processes: its event engine.
+func (n *node) signalChildren(s syscall.Signal) error {
+	kids, err := proc.Children(n.pid())
+	for _, pid := range kids {
+		err = errors.Join(err, syscall.Kill(pid, s))
+	}
+	return err
 }
 
 // get asks the node's admin port.

@@ -38,6 +38,21 @@ func CPU(pid int) (own, descendants float64, err error) {
 	return me.own, descendants, nil
 }
 
+// Children are the direct child processes of a process.
+func Children(pid int) ([]int, error) {
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
+	}
+	var kids []int
+	for _, path := range all {
+		if s, ok := readStat(path); ok && s.parent == pid {
+			kids = append(kids, s.pid)
+		}
+	}
+	return kids, nil
+}
+
 type stat struct {
 	pid, parent int
 	own, waited float64
