@@ -27,6 +27,11 @@ Behind Squid, in squid.conf:
   icap_service sluice_resp respmod_precache icap://127.0.0.1:1344/respmod bypass=off
   adaptation_access sluice_req allow all
   adaptation_access sluice_resp allow all
+Squid 5.7 of Debian 12 needs these as well (Squid bug 5352, see docs/guide.md):
+  delay_pools 1
+  delay_class 1 1
+  delay_parameters 1 1000000000/1000000000
+  delay_access 1 allow all
 
 Ctrl-C stops the node.
 
