@@ -68,11 +68,54 @@ func sniffMagic(b []byte) string {
 func confirmed(id string, b []byte) bool {
 	switch id {
 	case "arj":
-		return len(b) >= 4 && binary.LittleEndian.Uint16(b[2:]) <= 2600
+		return isARJ(b)
 	case "z":
-		return len(b) >= 4 && b[2]&0x60 == 0 && b[2]&0x1f >= 9 && b[2]&0x1f <= 16
+		return isLZW(b)
 	case "lzh":
 		return len(b) >= 21 && b[6] == '-'
+	}
+	return true
+}
+
+// isARJ checks the main header: its size, that of its first part, the host system
+// and the type of header.
+func isARJ(b []byte) bool {
+	if len(b) < 11 {
+		return false
+	}
+	size, first := binary.LittleEndian.Uint16(b[2:]), b[4]
+	return size <= 2600 && first >= 30 && uint16(first)+2 <= size && b[7] <= 11 && b[10] == 2
+}
+
+// lzwProbe is how many codes of a compress(1) stream are looked at. What so few
+// codes unpack to is too short to be dangerous.
+const lzwProbe = 32
+
+// isLZW checks the header and the first codes, of nine bits each: the first is a
+// plain byte, and each refers to what came before. Chance fails soon.
+func isLZW(b []byte) bool {
+	if len(b) < 5 || b[2]&0x60 != 0 || b[2]&0x1f < 9 || b[2]&0x1f > 16 {
+		return false
+	}
+	next, clear := 256, 256
+	if b[2]&0x80 != 0 {
+		next = 257
+	} else {
+		clear = -1
+	}
+	codes := b[3:]
+	for i := range min(lzwProbe, len(codes)*8/9) {
+		at := i * 9
+		code := int(binary.LittleEndian.Uint16(codes[at/8:])>>(at%8)) & 0x1ff
+		if code == clear {
+			return i > 0 // from here the table begins anew
+		}
+		if i == 0 && code > 255 || code > next {
+			return false
+		}
+		if i > 0 {
+			next++
+		}
 	}
 	return true
 }

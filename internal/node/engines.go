@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -254,9 +255,13 @@ func (w clamdWant) startChild(ctx context.Context, signatures, dir string, log *
 	if _, err := os.Stat(clamdProgram); err != nil {
 		return nil, errors.New("clamd is not installed: apt-get install clamav-daemon, or set engines.clamd.mode to off")
 	}
+	sessions := w.Sessions
+	if sessions == 0 {
+		sessions = max(4, 2*runtime.NumCPU())
+	}
 	return scan.StartClamdChild(ctx, scan.ClamdChildConfig{
 		Program: clamdProgram, Dir: dir, Signatures: signatures, System: systemSignatures,
-		Sessions: w.Sessions, MaxObject: int64(w.MaxObject), MaxTime: w.limit, MaxRecursion: w.depth,
+		Sessions: sessions, MaxObject: int64(w.MaxObject), MaxTime: w.limit, MaxRecursion: w.depth,
 		AlertEncrypted: true, AlertMacros: true, Log: log,
 	})
 }
