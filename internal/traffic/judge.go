@@ -111,12 +111,13 @@ func (j *judge) guard(v *tx.Verdict) {
 // End records the event (tx.Judge).
 func (j *judge) End(d tx.Delivery) {
 	e := j.engine
-	total := time.Since(j.t.Start)
+	now := time.Now()
+	total := now.Sub(j.t.Start)
 	e.stats.ended(j.t, &j.verdict, d, total)
 	j.bypass.Rule.Hit()
 	j.access.Rule.Hit()
 	j.protection.Rule.Hit()
-	j.record(d, total)
+	j.record(d, now, total)
 	if j.cured != nil {
 		_ = j.cured.Close() // an unnamed file: nothing can be lost
 	}

@@ -12,10 +12,10 @@ import (
 var unknownURL = []byte("-")
 
 // record writes the one event of the transaction.
-func (j *judge) record(d tx.Delivery, total time.Duration) {
+func (j *judge) record(d tx.Delivery, now time.Time, total time.Duration) {
 	t, v, e := j.t, &j.verdict, &j.event
 	*e = event.Traffic{
-		ID: t.ID, Entrance: t.Entrance, Direction: t.Direction.String(),
+		Time: now, ID: t.ID, Entrance: t.Entrance, Direction: t.Direction.String(),
 		Method: t.Request.Method, URL: t.Request.URL, Host: j.facts.Host(),
 		User: t.Client.User, Groups: t.Client.Groups, Client: t.Client.Addr, Peer: t.Client.Peer,
 		Agent: t.Request.Header.Get("User-Agent"), Status: t.Response.Status, MIME: j.facts.MIME(),
