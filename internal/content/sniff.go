@@ -97,17 +97,17 @@ func isLZW(b []byte) bool {
 	if len(b) < 5 || b[2]&0x60 != 0 || b[2]&0x1f < 9 || b[2]&0x1f > 16 {
 		return false
 	}
-	next, clear := 256, 256
+	next, anew := 256, 256
 	if b[2]&0x80 != 0 {
 		next = 257
 	} else {
-		clear = -1
+		anew = -1
 	}
 	codes := b[3:]
 	for i := range min(lzwProbe, len(codes)*8/9) {
 		at := i * 9
 		code := int(binary.LittleEndian.Uint16(codes[at/8:])>>(at%8)) & 0x1ff
-		if code == clear {
+		if code == anew {
 			return i > 0 // from here the table begins anew
 		}
 		if i == 0 && code > 255 || code > next {
